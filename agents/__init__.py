@@ -1,0 +1,1 @@
+"""Policies, training, evaluation and the benchmark."""

@@ -1,0 +1,1 @@
+"""The cluster simulator and its Gymnasium faces."""

@@ -1,0 +1,1 @@
+"""Time-series forecasters and resource-demand estimators."""

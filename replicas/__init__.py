@@ -1,0 +1,1 @@
+"""Heat of data, replica counts and replica placement: pure functions over arrays."""
