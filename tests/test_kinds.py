@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from psgym.envs.cluster.kinds import KINDS, JobKind
 
 FIT: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "fit_speed_model.py"))
