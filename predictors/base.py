@@ -1,0 +1,310 @@
+"""The one contract of every forecaster.
+
+A model is a pair of functions on the standardised scale: `_learn` finds parameters, `_advance` feeds values to a state
+and writes the forecasts made after each. Both the table of a whole series and the update by one value are calls of
+`_advance`, so they agree to the last bit and row t cannot depend on what came after t.
+"""
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from psgym.predictors.calibration import calibrate, error_priors, new_calibration
+from psgym.predictors.series import MINIMUM_LENGTH, check_series
+from psgym.predictors.state import State, copy_state, fill, flatten
+from psgym.predictors.transform import Transform
+
+SMEARING_HALF_LIFE_PERIODS = 7.0
+CALIBRATION_ARRAYS = ("clock", "lower", "upper", "scale", "came", "said", "ring", "ring_lower", "ring_upper")
+FORECAST_ARRAYS = ("mean", "median", "low", "high")
+
+
+class NotFittedError(ValueError):
+    """A forecast was asked of a forecaster that has not been fitted."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a forecaster says, in units of the series.
+
+    Attributes:
+        mean: expected values 1..h slots ahead, shape [h] (or [T, h] for a whole table).
+        median: medians, same shape; equal to the mean unless the model works on logarithms.
+        low: lower bounds per level, shape [levels, h] (or [T, levels, h]).
+        high: upper bounds, same shape.
+        level: coverage of the bounds in per cent.
+    """
+
+    mean: NDArray[np.float64]
+    median: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    level: tuple[float, ...]
+
+
+class Forecaster(ABC):
+    """Base of all forecasters.
+
+    Args:
+        season: periods in slots, shortest first, such as (24, 168) for hourly data. A period that the fitted part
+            does not hold twice is left out; `season_` says which were used.
+        horizon: slots ahead that the forecaster is built for.
+        transform: "auto" (the logarithm for skewed counts), "identity" or "log1p".
+        levels: coverages in per cent for which bounds are learned.
+        gamma: step of the conformal intervals, in mean absolute errors.
+
+    After `fit`, learned attributes end in an underscore: `season_`, `transform_`, and those of the model.
+    """
+
+    def __init__(
+        self,
+        season: Sequence[int] = (24, 168),
+        horizon: int = 48,
+        transform: str = "auto",
+        levels: Sequence[float] = (80, 95),
+        gamma: float = 0.05,
+    ) -> None:
+        self.season = tuple(int(s) for s in season)
+        self.horizon = int(horizon)
+        self.transform = transform
+        self.levels = tuple(levels)
+        self.gamma = gamma
+        if any(s < 2 for s in self.season) or list(self.season) != sorted(set(self.season)):
+            raise ValueError(f"season={tuple(season)}: periods must be >= 2 and increase")
+        if self.horizon < 1:
+            raise ValueError(f"horizon={horizon}: must be >= 1")
+        if not all(0 < level < 100 for level in self.levels):
+            raise ValueError(f"levels={self.levels}: coverages in per cent, between 0 and 100")
+
+    # What a model provides.
+
+    @abstractmethod
+    def _learn(self, z: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        """Sets the learned attributes from the standardised series z and the same in its own units, shape [T]."""
+
+    @abstractmethod
+    def _new_state(self) -> State:
+        """The state before the first value of a series: a flat mapping of arrays, changed in place by `_advance`."""
+
+    @abstractmethod
+    def _advance(
+        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
+    ) -> None:
+        """Feeds n values to the state; row i of `out` [n, H] receives the z forecasts made after value i."""
+
+    # The contract.
+
+    def fit(self, y: ArrayLike) -> Self:
+        """Learns parameters, priors of the intervals, and the state after the last value.
+
+        Args:
+            y: one finite value per slot, shape [T], T >= 8.
+
+        Returns:
+            self.
+
+        Raises:
+            ValueError: the series is too short, not one-dimensional or not finite.
+        """
+        values = check_series(y, MINIMUM_LENGTH)
+        self.season_ = tuple(s for s in self.season if len(values) >= 2 * s)
+        self.transform_ = Transform.learn(values, self.transform)
+        self._learn_on_scale(values)
+        return self.refit(values)
+
+    def refit(self, y: ArrayLike) -> Self:
+        """Forgets the state, keeps the parameters, and replays another history.
+
+        Args:
+            y: the history, shape [T], T >= 0.
+
+        Returns:
+            self.
+        """
+        values = check_series(y, 0)
+        self._require_fitted()
+        self._state = self._new_state()
+        self._calibration = new_calibration(*self._priors)
+        self._bounds_of(values, self._state, self._calibration, keep=True)
+        return self
+
+    def update(self, y_new: ArrayLike) -> Self:
+        """Moves the state by new values, in time that does not depend on the length of the history.
+
+        Args:
+            y_new: one value, or several in order, shape [n].
+
+        Returns:
+            self; the parameters do not change.
+        """
+        values = check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64)))
+        self._require_fitted()
+        self._bounds_of(values, self._state, self._calibration, keep=True)
+        return self
+
+    def predict(self, h: int | None = None, level: Sequence[float] | None = None) -> Forecast:
+        """Forecasts the next h slots from all that was observed.
+
+        Args:
+            h: slots ahead, 1..horizon; by default the horizon.
+            level: coverages in per cent, each of `levels`; by default all of them.
+
+        Returns:
+            Mean and median of shape [h], low and high of shape [levels, h].
+
+        Raises:
+            NotFittedError: before `fit`.
+            ValueError: h or a level was not prepared for, or nothing has been observed since `refit([])`.
+        """
+        self._require_fitted()
+        if self._last is None:
+            raise ValueError("no value has been observed yet: call update first")
+        rows = self._rows(level)
+        h = self._checked_horizon(h)
+        mean, median, low, high = self._last
+        return Forecast(
+            mean[:h].copy(), median[:h].copy(), low[rows, :h], high[rows, :h], tuple(self.levels[row] for row in rows)
+        )
+
+    def table(self, y: ArrayLike, h: int | None = None) -> NDArray[np.float64]:
+        """All rolling mean forecasts of a series; the forecaster's own state is left alone.
+
+        Args:
+            y: a series that starts at the same phase of its seasons as the one fitted, shape [T].
+            h: slots ahead, 1..horizon; by default the horizon.
+
+        Returns:
+            Shape [T, h]; row t holds the forecasts of t + 1, ..., t + h and uses `y[: t + 1]` only.
+        """
+        return self.bands(y, h, level=()).mean
+
+    def bands(self, y: ArrayLike, h: int | None = None, level: Sequence[float] | None = None) -> Forecast:
+        """As `table`, with medians and bounds: arrays of shapes [T, h] and [T, levels, h]."""
+        values = check_series(y, 0)
+        self._require_fitted()
+        rows = self._rows(level)
+        h = self._checked_horizon(h)
+        mean, median, low, high = self._bounds_of(values, self._new_state(), new_calibration(*self._priors), keep=False)
+        return Forecast(
+            mean[:, :h].copy(),
+            median[:, :h].copy(),
+            low[:, rows, :h],
+            high[:, rows, :h],
+            tuple(self.levels[row] for row in rows),
+        )
+
+    def get_state(self) -> State:
+        """A copy of all that `update` moves, as a flat mapping of arrays."""
+        self._require_fitted()
+        state = flatten({"model": self._state, "calibration": self._calibration})
+        if self._last is not None:
+            state |= {name: array.copy() for name, array in zip(FORECAST_ARRAYS, self._last, strict=True)}
+        return state
+
+    def set_state(self, state: State) -> Self:
+        """Continues from what `get_state` returned, of this forecaster or of one with equal parameters.
+
+        Raises:
+            ValueError: an array is missing, or its shape is not that of this forecaster.
+        """
+        self._require_fitted()
+        filled = fill({"model": self._new_state(), "calibration": new_calibration(*self._priors)}, state)
+        self._state, self._calibration = filled["model"], filled["calibration"]
+        self._last = tuple(state[name].copy() for name in FORECAST_ARRAYS) if "mean" in state else None
+        return self
+
+    def fork(self) -> Self:
+        """A forecaster that shares the learned parameters and has a state of its own (one per environment)."""
+        self._require_fitted()
+        twin = copy.copy(self)
+        twin._state, twin._calibration = copy_state(self._state), copy_state(self._calibration)
+        return twin
+
+    # Parameters, in the manner of scikit-learn.
+
+    def get_params(self) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        names = [name for name in inspect.signature(type(self).__init__).parameters if name != "self"]
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({arguments})"
+
+    # What storage asks of a model: its learned arrays, flat.
+
+    def _get_learned(self) -> State:
+        """The learned attributes as arrays; models extend it."""
+        return {
+            "season_": np.array(self.season_, np.int64),
+            "transform_": self.transform_.packed(),
+            **dict(zip(("prior_lower", "prior_upper", "prior_scale", "prior_smearing"), self._priors, strict=True)),
+        }
+
+    def _set_learned(self, learned: State) -> None:
+        """The inverse of `_get_learned`; models extend it."""
+        self.season_ = tuple(learned["season_"].tolist())
+        self.transform_ = Transform.unpacked(learned["transform_"])
+        self._priors = tuple(learned[f"prior_{name}"] for name in ("lower", "upper", "scale", "smearing"))
+        self.refit(np.zeros(0))
+
+    # Inner workings.
+
+    _priors: tuple[NDArray, ...]
+    _state: State
+    _calibration: State
+    _last: tuple[NDArray, ...] | None = None
+
+    def _learn_on_scale(self, values: NDArray[np.float64]) -> None:
+        z = self.transform_.forward(values)
+        self._learn(z, values)
+        forecasts = np.empty((len(z), self.horizon))
+        self._advance(self._new_state(), z, values, forecasts)
+        self._priors = error_priors(z, values, forecasts, self._coverage(), self.transform_.packed())
+
+    def _coverage(self) -> NDArray[np.float64]:
+        return np.array(self.levels, np.float64) / 100.0
+
+    def _bounds_of(
+        self, values: NDArray[np.float64], state: State, calibration: State, keep: bool
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        n, levels = len(values), len(self.levels)
+        z = self.transform_.forward(values)
+        forecasts = np.empty((n, self.horizon))
+        self._advance(state, z, values, forecasts)
+        mean, median = np.empty((n, self.horizon)), np.empty((n, self.horizon))
+        low, high = np.empty((n, levels, self.horizon)), np.empty((n, levels, self.horizon))
+        period = self.season_[0] if self.season_ else 24
+        calibrate(
+            *(calibration[name] for name in CALIBRATION_ARRAYS),
+            values, z, forecasts, self._coverage(), self.transform_.packed(), self.gamma,
+            0.5 ** (1.0 / (SMEARING_HALF_LIFE_PERIODS * period)),
+            mean, median, low, high,
+        )  # fmt: skip
+        if keep:
+            self._last = (mean[-1], median[-1], low[-1], high[-1]) if n else None
+        return mean, median, low, high
+
+    def _rows(self, level: Sequence[float] | None) -> list[int]:
+        wanted = self.levels if level is None else tuple(level)
+        unknown = [value for value in wanted if value not in self.levels]
+        if unknown:
+            raise ValueError(f"level={unknown[0]!r} was not prepared for: levels={self.levels}")
+        return [self.levels.index(value) for value in wanted]
+
+    def _checked_horizon(self, h: int | None) -> int:
+        if h is None:
+            return self.horizon
+        if not 1 <= h <= self.horizon:
+            raise ValueError(f"h={h}: must be within 1..horizon={self.horizon}")
+        return int(h)
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "transform_"):
+            raise NotFittedError(f"{type(self).__name__} has not been fitted: call fit(y) first")

@@ -1,0 +1,138 @@
+"""Conformal intervals and the smearing correction, learned online from errors that have been realised.
+
+Every forecaster issues its forecasts on the standardised scale z. This layer maps them back and adds what experience
+says about their errors. An error at horizon h is known h slots after the forecast, never earlier, so a ring holds the
+last forecasts and bounds that were issued.
+
+Intervals: each bound is a tracked quantile of the h-step error. When a value leaves the bound issued for it, the bound
+moves out by gamma x scale x (1 - alpha), else in by gamma x scale x alpha; the long-run coverage is then 1 - alpha
+whatever the process (adaptive conformal inference: Gibbs and Candes 2021; quantile tracking: Angelopoulos, Candes and
+Tibshirani 2023). The two sides are tracked apart because counts are skewed.
+
+Smearing: the inverse of a logarithm maps a mean to a median. The ratio of exponentially weighted sums of what came and
+of what the median forecast said corrects it per horizon (after Duan 1983).
+"""
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.predictors.state import State
+from psgym.predictors.transform import inverse
+
+SMEARING_LIMITS = (0.5, 3.0)
+SMEARING_PRIOR_SLOTS = 50.0
+
+
+def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: NDArray) -> State:
+    """A fresh state that starts from learned priors.
+
+    Args:
+        lower: quantiles of the z error below the forecast, per level and horizon, shape [L, H].
+        upper: likewise above, shape [L, H].
+        scale: mean absolute z error per horizon, shape [H].
+        smearing: prior of the smearing factor per horizon, shape [H].
+    """
+    levels, horizon = lower.shape
+    return {
+        "clock": np.zeros(1, np.int64),
+        "lower": lower.copy(),
+        "upper": upper.copy(),
+        "scale": scale.copy(),
+        "came": SMEARING_PRIOR_SLOTS * smearing,
+        "said": np.full(horizon, SMEARING_PRIOR_SLOTS),
+        "ring": np.zeros((horizon, horizon)),
+        "ring_lower": np.zeros((horizon, levels, horizon)),
+        "ring_upper": np.zeros((horizon, levels, horizon)),
+    }
+
+
+def error_priors(
+    z: NDArray, y: NDArray, forecasts: NDArray, coverage: NDArray, packed: NDArray
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Quantiles, scale and smearing of the errors of a table, the priors of `new_calibration`.
+
+    Args:
+        z: the series on the standardised scale, shape [T].
+        y: the same in its own units, shape [T].
+        forecasts: the model's table on z, shape [T, H].
+        coverage: the levels as fractions, shape [L].
+        packed: the transform.
+
+    Returns:
+        lower [L, H], upper [L, H], scale [H] and smearing [H]. Horizons as long as the series take the last known.
+    """
+    length, horizon = forecasts.shape
+    lower, upper = np.zeros((len(coverage), horizon)), np.zeros((len(coverage), horizon))
+    scale, smearing = np.zeros(horizon), np.ones(horizon)
+    start = min(length // 2, max(0, length - 4 * horizon))  # the start of a table is warm-up
+    for h in range(1, horizon + 1):
+        if length - start - h < 2:
+            lower[:, h - 1 :], upper[:, h - 1 :] = lower[:, h - 2 : h - 1], upper[:, h - 2 : h - 1]
+            scale[h - 1 :], smearing[h - 1 :] = scale[h - 2], smearing[h - 2]
+            break
+        issued = forecasts[start : length - h, h - 1]
+        error = z[start + h :] - issued
+        lower[:, h - 1] = -np.quantile(error, 0.5 * (1.0 - coverage))
+        upper[:, h - 1] = np.quantile(error, 0.5 * (1.0 + coverage))
+        scale[h - 1] = np.abs(error).mean()
+        if packed[0] > 0.5:
+            said = np.array([inverse(v, packed) for v in issued])
+            unit = packed[1]
+            smearing[h - 1] = np.clip((y[start + h :].mean() + unit) / (said.mean() + unit), *SMEARING_LIMITS)
+    return lower, upper, scale, smearing
+
+
+@numba.njit(cache=True)
+def calibrate(
+    clock: NDArray, lower: NDArray, upper: NDArray, scale: NDArray, came: NDArray, said: NDArray,
+    ring: NDArray, ring_lower: NDArray, ring_upper: NDArray,
+    y: NDArray, z: NDArray, forecasts: NDArray, coverage: NDArray, packed: NDArray, gamma: float, retention: float,
+    mean: NDArray, median: NDArray, low: NDArray, high: NDArray,
+) -> None:  # fmt: skip
+    """Learns from each new value, then maps the forecasts made at it to units of the series.
+
+    Args:
+        clock, lower, upper, scale, came, said, ring, ring_lower, ring_upper: the state, changed in place.
+        y: new values, shape [n]; z: the same on the standardised scale, shape [n].
+        forecasts: the model's z forecasts after each of them, shape [n, H].
+        coverage: levels as fractions, shape [L].
+        packed: the transform.
+        gamma: step of the quantile tracker in units of the mean absolute error.
+        retention: share of the error scale and of the smearing sums kept per slot.
+        mean, median: receive the forecasts, shape [n, H].
+        low, high: receive the bounds, shape [n, L, H].
+    """
+    horizon, levels = ring.shape[0], coverage.shape[0]
+    log, unit = packed[0] > 0.5, packed[1]
+    typical = unit * math.exp(packed[2]) if log else 1.0  # the geometric mean, so that the prior has a weight in slots
+    for i in range(y.shape[0]):
+        t = clock[0]
+        for h in range(1, min(t, horizon) + 1):
+            k, slot = h - 1, (t - h) % horizon
+            issued = ring[slot, k]
+            scale[k] = retention * scale[k] + (1.0 - retention) * abs(z[i] - issued)
+            if log:
+                came[k] = retention * came[k] + (y[i] + unit) / typical
+                said[k] = retention * said[k] + (inverse(issued, packed) + unit) / typical
+            for j in range(levels):
+                tail, step = 0.5 * (1.0 - coverage[j]), gamma * scale[k]
+                upper[j, k] += step * ((1.0 if z[i] > ring_upper[slot, j, k] else 0.0) - tail)
+                lower[j, k] += step * ((1.0 if z[i] < ring_lower[slot, j, k] else 0.0) - tail)
+        slot = t % horizon
+        for k in range(horizon):
+            centre = forecasts[i, k]
+            ring[slot, k] = centre
+            median[i, k] = inverse(centre, packed)
+            mean[i, k] = median[i, k]
+            if log:
+                factor = min(max(came[k] / said[k], SMEARING_LIMITS[0]), SMEARING_LIMITS[1])
+                mean[i, k] = max((median[i, k] + unit) * factor - unit, 0.0)
+            for j in range(levels):
+                ring_lower[slot, j, k] = min(centre - lower[j, k], centre)
+                ring_upper[slot, j, k] = max(centre + upper[j, k], centre)
+                low[i, j, k] = inverse(ring_lower[slot, j, k], packed)
+                high[i, j, k] = inverse(ring_upper[slot, j, k], packed)
+        clock[0] = t + 1
