@@ -1,0 +1,117 @@
+"""Multi-seasonal ARIMA with updates in constant time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.predictors.arima_estimation import LONGEST_EXACT_SEASON, Model, estimate, new_state, pack, tail_error
+from psgym.predictors.arima_kernels import advance_arima
+from psgym.predictors.arima_order import Order, candidates
+from psgym.predictors.base import Forecaster
+from psgym.predictors.state import State
+
+METHODS = ("css", "statsmodels")
+
+
+class ARIMA(Forecaster):
+    """A multi-seasonal ARIMA model, or the mean of the best few.
+
+    Args:
+        order: (p, d, q), or "auto" to search orders by their mean absolute error over 1..horizon on the last fifth of
+            the fitted part, with parameters estimated on what precedes it.
+        seasonal: one (P, D, Q, s) per season; only with a given order.
+        profile: period of an average profile that is subtracted first, 0 for none; only with a given order.
+        method: "css" minimises the conditional sum of squares in numba and takes any seasons; "statsmodels" is exact
+            maximum likelihood, for at most one season of up to 48 slots.
+        n_average: how many of the best orders are averaged by "auto".
+        season, horizon, transform, levels, gamma: see `Forecaster`.
+
+    Attributes:
+        orders_: the orders in use.
+        models_: the same with their sparse lags and coefficients.
+    """
+
+    def __init__(
+        self,
+        order: str | tuple[int, int, int] = "auto",
+        seasonal: Sequence[tuple[int, int, int, int]] = (),
+        profile: int = 0,
+        method: str = "css",
+        n_average: int = 3,
+        season: Sequence[int] = (24, 168),
+        horizon: int = 48,
+        transform: str = "auto",
+        levels: Sequence[float] = (80, 95),
+        gamma: float = 0.05,
+    ) -> None:
+        super().__init__(season, horizon, transform, levels, gamma)
+        self.order = order
+        self.seasonal = tuple(seasonal)
+        self.profile = profile
+        self.method = method
+        self.n_average = n_average
+        if method not in METHODS:
+            raise ValueError(f"method={method!r}, expected one of {METHODS}")
+        if isinstance(order, str) and order != "auto":
+            raise ValueError(f"order={order!r}, expected (p, d, q) or 'auto'")
+        if order == "auto" and (seasonal or profile):
+            raise ValueError("order='auto' chooses the seasonal part itself: give seasonal or profile with an order")
+
+    def _learn(self, z: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        if isinstance(self.order, str):
+            orders = self._search(z)
+        else:
+            orders = [Order(self.order, self.seasonal, self.profile)]
+        self._set_models([estimate(order, z, self.season_, self.method) for order in orders])
+
+    def _search(self, z: NDArray[np.float64]) -> list[Order]:
+        split = int(0.8 * len(z))
+        scored = []
+        for index, order in enumerate(candidates(self.season_, split)):
+            if self._affordable(order) and order.burn + 4 * order.n_parameters + 8 < split:
+                model = estimate(order, z[:split], self.season_)
+                scored.append((tail_error(model, z, split, self.horizon), index, order))
+        if not scored:
+            return [Order((0, 1, 1))]
+        return [order for _, _, order in sorted(scored, key=lambda row: row[:2])[: self.n_average]]
+
+    def _affordable(self, order: Order) -> bool:
+        exact = len(order.seasonal) <= 1 and all(part[3] <= LONGEST_EXACT_SEASON for part in order.seasonal)
+        return self.method == "css" or exact
+
+    def _set_models(self, models: list[Model]) -> None:
+        self.models_ = models
+        self.orders_ = [model.order for model in models]
+        self._reach = max(model.reach for model in models)
+        self._packed = pack(models)
+
+    def _new_state(self) -> State:
+        return new_state(self.models_, self.horizon)
+
+    def _advance(
+        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
+    ) -> None:
+        advance_arima(
+            state["clock"], state["position"], state["values"], state["errors"], self._reach, *self._packed, z, out
+        )
+
+    def _get_learned(self) -> State:
+        learned = super()._get_learned()
+        for m, model in enumerate(self.models_):
+            order = [*model.order.regular, model.order.profile, *(n for part in model.order.seasonal for n in part)]
+            learned[f"model{m}"] = {
+                "order": np.array(order, np.int64),
+                **{name: getattr(model, name) for name in ("ar_lags", "ar", "ma_lags", "ma", "profile", "usual")},
+            }
+        return learned
+
+    def _set_learned(self, learned: State) -> None:
+        models = []
+        while f"model{len(models)}" in learned:
+            saved = dict(learned[f"model{len(models)}"])
+            p, d, q, profile, *rest = saved.pop("order").tolist()
+            parts = tuple((rest[i], rest[i + 1], rest[i + 2], rest[i + 3]) for i in range(0, len(rest), 4))
+            models.append(Model(Order((p, d, q), parts, profile), **saved))
+        self._set_models(models)
+        super()._set_learned(learned)

@@ -1,0 +1,155 @@
+"""Estimating one ARIMA order: conditional sum of squares in numba, or the exact likelihood of statsmodels."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.predictors.arima_kernels import BLOCK, advance_arima, residuals
+from psgym.predictors.arima_order import Order
+from psgym.predictors.state import State
+
+LONGEST_EXACT_SEASON = 48  # the state of an exact filter grows with the season; beyond, it takes gigabytes and hours
+START = 0.3  # first guess of every parameter, before its tanh
+
+
+@dataclass(frozen=True)
+class Model:
+    """An order with estimated coefficients.
+
+    Attributes:
+        order: what was estimated.
+        ar_lags, ar, ma_lags, ma: the sparse expansion, see `Order.expand`.
+        profile: what is subtracted by phase, shape [S]; zeros if nothing is.
+        usual: average of the series by phase, assumed before the first value, shape [S].
+    """
+
+    order: Order
+    ar_lags: NDArray[np.int64]
+    ar: NDArray[np.float64]
+    ma_lags: NDArray[np.int64]
+    ma: NDArray[np.float64]
+    profile: NDArray[np.float64]
+    usual: NDArray[np.float64]
+
+    @property
+    def reach(self) -> int:
+        """The longest lag."""
+        return int(max(self.ar_lags.max(initial=1), self.ma_lags.max(initial=1)))
+
+    def history(self, length: int) -> NDArray[np.float64]:
+        """Deseasonalised values assumed before the first, shape [length]."""
+        phase = np.arange(-length, 0) % len(self.usual)
+        return np.asarray((self.usual - self.profile)[phase])
+
+
+def average_profile(z: NDArray[np.float64], period: int, length: int) -> NDArray[np.float64]:
+    """Means by phase of a period, repeated to `length`; zeros for period 0."""
+    if period == 0:
+        return np.zeros(length)
+    phase = np.arange(len(z)) % period
+    means = np.bincount(phase, z, period) / np.maximum(np.bincount(phase, minlength=period), 1)
+    return np.tile(means, length // period)
+
+
+def estimate(order: Order, z: NDArray[np.float64], season: tuple[int, ...], method: str = "css") -> Model:
+    """Estimates the coefficients of an order on the standardised series z of shape [T].
+
+    Raises:
+        ValueError: the method cannot express or afford the order, or the series is too short for it.
+    """
+    if len(z) < order.burn + order.n_parameters + 4:
+        raise ValueError(f"order {order} needs more than {order.burn + order.n_parameters + 3} values, found {len(z)}")
+    # One length holds a whole number of every period.
+    length = math.lcm(*season, max(order.profile, 1))
+    profile = average_profile(z, order.profile, length)
+    usual = average_profile(z, season[-1] if season else 0, length)
+    if order.profile:
+        usual = profile
+    solve = _exact if method == "statsmodels" else _conditional
+    start = Model(order, *order.expand(np.zeros(order.n_parameters)), profile, usual)
+    deseasonalised = z - profile[np.arange(len(z)) % length]
+    return Model(order, *solve(order, deseasonalised, start), profile, usual)
+
+
+Expansion = tuple[NDArray, NDArray, NDArray, NDArray]
+
+
+def _conditional(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
+    from scipy.optimize import least_squares
+
+    guess = np.full(order.n_parameters, START)
+    reach = int(order.burn + sum(max(p, q) * s for p, q, s in order.factors) + 1)
+    history = start.history(reach)
+
+    def errors(free: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(residuals(history, z, *order.expand(free))[order.burn :])
+
+    if order.n_parameters == 0 or len(z) - order.burn <= order.n_parameters:
+        return order.expand(guess)
+    return order.expand(least_squares(errors, guess, method="lm", max_nfev=40 * order.n_parameters).x)
+
+
+def _exact(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
+    from statsmodels.tsa.statespace.sarimax import SARIMAX
+
+    if len(order.seasonal) > 1 or any(part[3] > LONGEST_EXACT_SEASON for part in order.seasonal):
+        raise ValueError(
+            f"order {order}: method='statsmodels' takes one season of at most {LONGEST_EXACT_SEASON} slots; use 'css'"
+        )
+    seasonal = order.seasonal[0] if order.seasonal else (0, 0, 0, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # convergence is judged by the backtest, not by the optimiser's notices
+        result = SARIMAX(z, order=order.regular, seasonal_order=seasonal).fit(disp=False, low_memory=True)
+    values, used, coefficients = np.asarray(result.params), 0, []
+    # statsmodels lists all autoregressive terms before the seasonal ones: ar, ma, seasonal ar, seasonal ma.
+    for p, q, _ in order.factors:
+        coefficients += [values[used : used + p], values[used + p : used + p + q]]
+        used += p + q
+    return order.expand_coefficients(coefficients)
+
+
+def pack(models: list[Model]) -> tuple[NDArray, ...]:
+    """Models as the padded arrays of `advance_arima`: ar_lags, ar, counts, ma_lags, ma, counts, profile."""
+    length = math.lcm(*(len(model.profile) for model in models))
+    profile = np.array([np.tile(model.profile, length // len(model.profile)) for model in models])
+    return (
+        *_pad([m.ar_lags for m in models], [m.ar for m in models]),
+        *_pad([m.ma_lags for m in models], [m.ma for m in models]),
+        profile,
+    )
+
+
+def _pad(lags: list[NDArray], coefficients: list[NDArray]) -> tuple[NDArray, NDArray, NDArray]:
+    counts = np.array([len(row) for row in lags], np.int64)
+    padded_lags, padded = np.ones((len(lags), counts.max(initial=1)), np.int64), np.zeros((len(lags), counts.max(initial=1)))
+    for m, (row, values) in enumerate(zip(lags, coefficients, strict=True)):
+        padded_lags[m, : len(row)], padded[m, : len(row)] = row, values
+    return padded_lags, padded, counts
+
+
+def new_state(models: list[Model], horizon: int) -> State:
+    """Buffers that hold the assumed history of each model."""
+    reach = max(model.reach for model in models)
+    values = np.zeros((len(models), reach + horizon + BLOCK))
+    for m, model in enumerate(models):
+        values[m, :reach] = model.history(reach)
+    return {
+        "clock": np.zeros(1, np.int64),
+        "position": np.full(1, reach - 1, np.int64),
+        "values": values,
+        "errors": np.zeros_like(values),
+    }
+
+
+def tail_error(model: Model, z: NDArray[np.float64], split: int, horizon: int) -> float:
+    """Mean absolute error over 1..horizon of the forecasts made from `split` on."""
+    state, packed = new_state([model], horizon), pack([model])
+    buffers = (state["clock"], state["position"], state["values"], state["errors"], model.reach, *packed)
+    out = np.empty((len(z) - split, horizon))
+    advance_arima(*buffers, z[:split], np.empty((split, 0)))
+    advance_arima(*buffers, z[split:], out)
+    errors = [np.abs(z[split + h :] - out[: len(out) - h, h - 1]).mean() for h in range(1, min(horizon, len(out) - 1) + 1)]
+    return float(np.mean(errors)) if errors and np.isfinite(errors).all() else np.inf
