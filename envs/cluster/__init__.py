@@ -1,0 +1,1 @@
+"""The simulator: records, kernels and rules of the cluster."""

@@ -1,0 +1,124 @@
+"""Copies of datasets: where a new one may go, which may be dropped, and the bookkeeping of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from psgym.envs.cluster.chance import PLACEMENT, uniform
+from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY, NO_COPY
+from psgym.replicas.placement import copy_source, copy_to_drop, least_loaded
+
+
+@njit(cache=True)
+def may_hold(public: Any, dataset: int, server: int) -> bool:
+    """Whether a server may take a copy: up, without one, with room for it."""
+    servers = public.servers
+    if not servers.up[server] or public.datasets.placed[dataset, server] != NO_COPY:
+        return False
+    return servers.stored[server] + public.datasets.size[dataset] <= servers.capacity[server]
+
+
+@njit(cache=True)
+def may_start_copy(public: Any, dataset: int) -> bool:
+    """Whether a copy of a dataset has a source and a place among the copies in flight."""
+    return public.datasets.live[dataset] > 0 and public.flight_count < public.settings.max_flights
+
+
+@njit(cache=True)
+def may_drop(public: Any, dataset: int, server: int) -> bool:
+    """Whether a copy may go: live, not the last live one, and not the source of a copy in flight."""
+    if public.datasets.placed[dataset, server] != LIVE_COPY or not public.servers.up[server]:
+        return False
+    if public.datasets.live[dataset] < 2:
+        return False
+    for f in range(public.flight_count):
+        flight = public.flights[f]
+        if flight.dataset == dataset and flight.source == server:
+            return False
+    return True
+
+
+@njit(cache=True)
+def choose_target(public: Any, dataset: int) -> int:
+    """The least-loaded server that may take a copy; -1 if none may."""
+    servers = public.servers
+    if not may_start_copy(public, dataset):
+        return -1
+    for s in range(servers.up.shape[0]):
+        servers.feasible[s] = may_hold(public, dataset, s)
+        # A tie needs no secret, only numbers that favour no server; so the key is a constant.
+        servers.tie[s] = uniform(np.uint64(0), PLACEMENT, dataset * servers.up.shape[0] + s, public.slot)
+    return int(least_loaded(servers.utilisation, servers.feasible, servers.tie))
+
+
+@njit(cache=True)
+def choose_drop(public: Any, dataset: int) -> int:
+    """The server that loses its copy: busiest and fullest, racks kept apart; -1 if none may."""
+    servers = public.servers
+    any_feasible = False
+    for s in range(servers.up.shape[0]):
+        servers.holder[s] = public.datasets.placed[dataset, s] == LIVE_COPY and servers.up[s]
+        servers.feasible[s] = may_drop(public, dataset, s)
+        servers.used[s] = servers.stored[s] / servers.capacity[s]
+        servers.tie[s] = uniform(np.uint64(0), PLACEMENT, dataset * servers.up.shape[0] + s, public.slot)
+        any_feasible = any_feasible or servers.feasible[s]
+    if not any_feasible:
+        return -1
+    return int(
+        copy_to_drop(servers.utilisation, servers.used, servers.holder, servers.rack, servers.feasible, servers.tie)
+    )
+
+
+@njit(cache=True)
+def start_copy(public: Any, dataset: int, target: int) -> None:
+    """Starts a copy to a server that may hold it, from the least-loaded holder; reserves the space at once."""
+    servers, datasets = public.servers, public.datasets
+    for s in range(servers.up.shape[0]):
+        servers.holder[s] = datasets.placed[dataset, s] == LIVE_COPY and servers.up[s]
+    source = int(copy_source(servers.utilisation, servers.holder))
+    flight = public.flights[public.flight_count]
+    flight.dataset, flight.source, flight.target = dataset, source, target
+    flight.remaining = datasets.size[dataset]
+    public.flight_count += 1
+    datasets.placed[dataset, target] = IN_FLIGHT
+    datasets.pending[dataset] += 1
+    datasets.changed[dataset] = 1
+    servers.stored[target] += datasets.size[dataset]
+    servers.flights[source] += 1
+    servers.flights[target] += 1
+
+
+@njit(cache=True)
+def drop_copy(public: Any, dataset: int, server: int) -> None:
+    """Drops a copy that may go."""
+    datasets = public.datasets
+    datasets.placed[dataset, server] = NO_COPY
+    datasets.copies[dataset] -= 1
+    datasets.live[dataset] -= 1
+    datasets.changed[dataset] = -1
+    public.servers.stored[server] -= datasets.size[dataset]
+
+
+@njit(cache=True)
+def end_flight(public: Any, index: int, complete: bool) -> None:
+    """Ends a copy in flight: it becomes live, or is given up and its reservation freed."""
+    servers, datasets = public.servers, public.datasets
+    flight = public.flights[index]
+    dataset, target = flight.dataset, flight.target
+    servers.flights[flight.source] -= 1
+    servers.flights[target] -= 1
+    datasets.pending[dataset] -= 1
+    if complete:
+        datasets.placed[dataset, target] = LIVE_COPY
+        datasets.copies[dataset] += 1
+        datasets.live[dataset] += 1
+    else:
+        datasets.placed[dataset, target] = NO_COPY
+        servers.stored[target] -= datasets.size[dataset]
+    public.flight_count -= 1
+    last = public.flights[public.flight_count]
+    flight.dataset, flight.source, flight.target = last.dataset, last.source, last.target
+    flight.remaining = last.remaining

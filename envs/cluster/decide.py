@@ -1,0 +1,174 @@
+"""One decision of the agent: the mask of what is legal, and the step that carries it out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from psgym.envs.cluster.copies import choose_drop, choose_target
+from psgym.envs.cluster.metrics import write_metrics
+from psgym.envs.cluster.moves import DOWN, UP, change_copies, grow, may_change_copies, may_grow, may_order, order
+from psgym.envs.cluster.observe import observe, observe_growth
+from psgym.envs.cluster.planning import open_plan
+from psgym.envs.cluster.rules.allocation import next_allocation
+from psgym.envs.cluster.rules.capacity import next_capacity
+from psgym.envs.cluster.rules.replicas import next_replica
+from psgym.envs.cluster.slot import advance
+
+COMMIT = 0
+REPLAN = 0
+"""Offset of REPLAN among the actions of the allocation."""
+
+
+@njit(cache=True)
+def write_mask(public: Any, mask: Any) -> None:
+    """Writes which actions are legal now; COMMIT always is."""
+    settings = public.settings
+    mask[COMMIT] = True
+    if settings.decides_capacity:
+        mask[settings.first_capacity] = may_order(public, UP)
+        mask[settings.first_capacity + 1] = may_order(public, DOWN)
+    if settings.decides_allocation:
+        write_allocation_mask(public, mask)
+    if settings.decides_replicas:
+        _write_replica_mask(public, mask)
+
+
+@njit(cache=True)
+def write_allocation_mask(public: Any, mask: Any) -> None:
+    """The part of the mask that an allocation can change."""
+    first = public.settings.first_allocation
+    mask[first + REPLAN] = not public.planning and public.active_count > 0
+    for k in range(public.window.shape[0]):
+        for role in range(3):
+            mask[first + 1 + 3 * k + role] = may_grow(public, k, role)
+
+
+@njit(cache=True)
+def _write_replica_mask(public: Any, mask: Any) -> None:
+    first, places = public.settings.first_replica, replica_places(public)
+    for c in range(public.candidate.shape[0]):
+        for direction in range(2):
+            at = first + (2 * c + direction) * places
+            for place in range(places):
+                mask[at + place] = may_change_copies(public, c, direction, place if places > 1 else -1)
+
+
+@njit(cache=True)
+def replica_places(public: Any) -> int:
+    """Servers that an action names: all of them, or one that stands for the heuristic's choice."""
+    return int(public.servers.up.shape[0]) if public.settings.placement == 1 else 1
+
+
+@njit(cache=True)
+def carry_out(public: Any, hidden: Any, action: int) -> None:
+    """Carries out a legal action other than COMMIT."""
+    settings = public.settings
+    if settings.decides_replicas and action >= settings.first_replica:
+        code, place = divmod(action - settings.first_replica, replica_places(public))
+        change_copies(public, hidden, code // 2, code % 2, place if settings.placement == 1 else -1)
+    elif settings.decides_allocation and action >= settings.first_allocation:
+        if action == settings.first_allocation + REPLAN:
+            open_plan(public)
+        else:
+            grow(public, action - settings.first_allocation)
+    else:
+        order(public, action - settings.first_capacity + 1)
+
+
+@njit(cache=True)
+def next_action(public: Any, capacity_rule: int, replica_rule: int, allocation_rule: int) -> int:
+    """The action of a composition of rules: capacity first, then replicas, then allocation, then COMMIT."""
+    settings = public.settings
+    if settings.decides_capacity:
+        code = next_capacity(public, capacity_rule)
+        if code > 0:
+            return settings.first_capacity + code - 1
+    if settings.decides_replicas:
+        code = next_replica(public, replica_rule)
+        if code > 0:
+            return settings.first_replica + _replica_action(public, code - 1)
+    if settings.decides_allocation:
+        code = next_allocation(public, allocation_rule)
+        if code > 0:
+            return settings.first_allocation + code
+    return COMMIT
+
+
+@njit(cache=True)
+def _replica_action(public: Any, code: int) -> int:
+    if public.settings.placement != 1:
+        return code
+    dataset = int(public.candidate[code // 2])
+    server = choose_target(public, dataset) if code % 2 == 0 else choose_drop(public, dataset)
+    return code * replica_places(public) + server
+
+
+@njit(cache=True)
+def next_actions(states: Any, capacity_rule: int, replica_rule: int, allocation_rule: int, actions: Any) -> None:
+    """:func:`next_action` for every cluster of a batch."""
+    for index in range(states.shape[0]):
+        actions[index] = next_action(states[index].public, capacity_rule, replica_rule, allocation_rule)
+
+
+@njit(cache=True)
+def refresh(states: Any, scenarios: Any, index: int, observations: Any, masks: Any, metrics: Any) -> None:
+    """Writes observation, mask and metrics of one cluster from its state."""
+    public = states[index].public
+    observe(public, observations[index])
+    write_mask(public, masks[index])
+    write_metrics(states[index], metrics[index])
+
+
+@njit(cache=True)
+def step_batch(states: Any, scenarios: Any, actions: Any, observations: Any, masks: Any, metrics: Any) -> None:
+    """Steps every cluster of a batch by one decision; a cluster whose action is negative rests."""
+    for index in range(states.shape[0]):
+        if actions[index] >= 0:
+            step(states, scenarios, index, actions[index], observations, masks, metrics)
+
+
+@njit(cache=True)
+def step(
+    states: Any, scenarios: Any, index: int, action: int, observations: Any, masks: Any, metrics: Any
+) -> None:
+    """Carries out one decision of one cluster, and advances it by a slot where the decision commits.
+
+    A masked-out action changes nothing and is counted; the third of a slot commits it, as does the last decision that
+    a slot may have.
+    """
+    state = states[index]
+    public, hidden = state.public, state.hidden
+    settings, outcome, mask = public.settings, hidden.outcome, masks[index]
+    outcome.reward = 0.0
+    outcome.slots_elapsed = 0
+    outcome.terms[:] = 0.0
+    outcome.refused = not mask[action]
+    public.decisions += 1
+    hidden.totals.decisions += 1
+    if outcome.refused:
+        public.refusals += 1
+        hidden.totals.refusals += 1
+    elif action != COMMIT:
+        carry_out(public, hidden, action)
+    full = public.decisions >= settings.max_decisions_per_slot or public.refusals >= settings.max_refusals_per_slot
+    if action == COMMIT or full:
+        advance(state, scenarios[index])
+        refresh(states, scenarios, index, observations, masks, metrics)
+    elif _is_growth(settings, action) and not outcome.refused:
+        window_job = (action - settings.first_allocation - 1) // 3
+        observe_growth(public, window_job, observations[index])
+        write_allocation_mask(public, mask)
+    else:
+        observe(public, observations[index])
+        write_mask(public, mask)
+    metrics[index, metrics.shape[1] - 2] = hidden.totals.decisions
+    metrics[index, metrics.shape[1] - 1] = hidden.totals.refusals
+
+
+@njit(cache=True)
+def _is_growth(settings: Any, action: int) -> bool:
+    if not settings.decides_allocation or action <= settings.first_allocation:
+        return False
+    return not settings.decides_replicas or action < settings.first_replica

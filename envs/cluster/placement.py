@@ -1,0 +1,248 @@
+"""Where tasks sit: free capacity of nodes, claims of the last plan, and the node that a new task takes.
+
+``public.fits[kind]`` counts, over nodes that take tasks, those that hold a worker, a server, both together, and either
+alone. The counts follow every change of a node, so that the action mask costs O(1) a job and is still exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+WORKER, SERVER = 0, 1
+
+
+@njit(cache=True)
+def takes_tasks(public: Any, node: int) -> bool:
+    """Whether new tasks may be placed on a node: on, booted, sound and not draining."""
+    nodes = public.nodes
+    if not nodes.on[node] or nodes.draining[node] or nodes.failed[node]:
+        return False
+    return nodes.ready_seconds[node] <= public.slot * public.settings.slot_seconds
+
+
+@njit(cache=True)
+def count_fits(public: Any, node: int, sign: int) -> None:
+    """Adds (+1) or removes (-1) a node's part in ``fits``; call before and after a change of the node."""
+    if not takes_tasks(public, node):
+        return
+    cpu, gpu = public.nodes.cpu_free[node], public.nodes.gpu_free[node]
+    kinds, fits = public.settings.kinds, public.fits
+    for k in range(fits.shape[0]):
+        kind = kinds[k]
+        worker = cpu >= kind.worker_cpu and gpu >= kind.worker_gpu
+        server = cpu >= kind.server_cpu
+        if worker:
+            fits[k, 0] += sign
+        if server:
+            fits[k, 1] += sign
+        if worker and cpu >= kind.worker_cpu + kind.server_cpu:
+            fits[k, 2] += sign
+        if worker and server:
+            fits[k, 3] += sign
+
+
+@njit(cache=True)
+def recount_fits(public: Any) -> None:
+    """Counts ``fits`` from nothing."""
+    public.fits[:] = 0
+    for node in range(public.nodes.on.shape[0]):
+        count_fits(public, node, 1)
+
+
+@njit(cache=True)
+def bundle_fits(public: Any, kind: int) -> bool:
+    """Whether a worker and a server of a kind can be placed together somewhere in the cluster."""
+    worker, server, both, either = public.fits[kind, 0], public.fits[kind, 1], public.fits[kind, 2], public.fits[kind, 3]
+    if both > 0:
+        return True
+    if worker == 0 or server == 0:
+        return False
+    # The only way to fail now is a single node that holds either task, but not both.
+    return not (worker == 1 and server == 1 and either == 1)
+
+
+@njit(cache=True)
+def _task_need(public: Any, job: Any, role: int) -> tuple[int, int]:
+    kind = public.settings.kinds[job.kind]
+    if role == WORKER:
+        return kind.worker_cpu, kind.worker_gpu
+    return kind.server_cpu, 0
+
+
+@njit(cache=True)
+def _hosts(public: Any, node: int, cpu: int, gpu: int) -> bool:
+    nodes = public.nodes
+    return nodes.cpu_free[node] >= cpu and nodes.gpu_free[node] >= gpu and takes_tasks(public, node)
+
+
+@njit(cache=True)
+def _has_task_on(job: Any, node: int) -> bool:
+    for k in range(job.workers):
+        if job.worker_node[k] == node:
+            return True
+    for k in range(job.servers):
+        if job.server_node[k] == node:
+            return True
+    return False
+
+
+@njit(cache=True)
+def occupy(public: Any, job: Any, role: int, node: int) -> None:
+    """Puts the job's next worker or server on a node that has room for it."""
+    nodes = public.nodes
+    cpu, gpu = _task_need(public, job, role)
+    count_fits(public, node, -1)
+    if not _has_task_on(job, node):
+        nodes.jobs[node] += 1
+    nodes.cpu_free[node] -= cpu
+    nodes.gpu_free[node] -= gpu
+    nodes.tasks[node] += 1
+    if role == WORKER:
+        job.worker_node[job.workers] = node
+        job.workers += 1
+    else:
+        job.server_node[job.servers] = node
+        job.servers += 1
+    count_fits(public, node, 1)
+
+
+@njit(cache=True)
+def vacate(public: Any, job: Any, role: int) -> None:
+    """Takes the job's newest worker or server off its node."""
+    nodes = public.nodes
+    cpu, gpu = _task_need(public, job, role)
+    if role == WORKER:
+        job.workers -= 1
+        node = int(job.worker_node[job.workers])
+    else:
+        job.servers -= 1
+        node = int(job.server_node[job.servers])
+    count_fits(public, node, -1)
+    nodes.cpu_free[node] += cpu
+    nodes.gpu_free[node] += gpu
+    nodes.tasks[node] -= 1
+    if not _has_task_on(job, node):
+        nodes.jobs[node] -= 1
+    count_fits(public, node, 1)
+
+
+@njit(cache=True)
+def vacate_all(public: Any, job: Any) -> None:
+    """Takes every task of a job off its node."""
+    while job.workers > 0:
+        vacate(public, job, WORKER)
+    while job.servers > 0:
+        vacate(public, job, SERVER)
+
+
+@njit(cache=True)
+def claim_last(public: Any, job: Any, sign: int) -> None:
+    """Adds or removes the job's claims on the nodes of its last plan."""
+    cpu, gpu = _task_need(public, job, WORKER)
+    for k in range(job.last_workers):
+        public.nodes.cpu_claimed[job.last_worker_node[k]] += sign * cpu
+        public.nodes.gpu_claimed[job.last_worker_node[k]] += sign * gpu
+    cpu, gpu = _task_need(public, job, SERVER)
+    for k in range(job.last_servers):
+        public.nodes.cpu_claimed[job.last_server_node[k]] += sign * cpu
+
+
+@njit(cache=True)
+def _last_node(job: Any, role: int) -> int:
+    """The node that this job's next task of a role had in the last plan, or -1."""
+    if role == WORKER:
+        return int(job.last_worker_node[job.workers]) if job.workers < job.last_workers else -1
+    return int(job.last_server_node[job.servers]) if job.servers < job.last_servers else -1
+
+
+@njit(cache=True)
+def _score(public: Any, node: int, cpu: int, gpu: int) -> float:
+    """Preference for a node: first one whose room nobody claims, then the one that the task unbalances least."""
+    nodes, settings = public.nodes, public.settings
+    free_cpu = nodes.cpu_free[node] - nodes.cpu_claimed[node]
+    free_gpu = nodes.gpu_free[node] - nodes.gpu_claimed[node]
+    unclaimed = 4.0 if free_cpu >= cpu and free_gpu >= gpu else 0.0
+    cpu_share = free_cpu / settings.node_cpu
+    gpu_share = free_gpu / max(1, settings.node_gpu)
+    # A task without GPU goes where CPU is left over, so that it strands no GPU; a GPU task goes to the emptiest node.
+    return unclaimed + (cpu_share + gpu_share if gpu > 0 else cpu_share - gpu_share)
+
+
+@njit(cache=True)
+def _own_node(public: Any, job: Any, cpu: int, gpu: int) -> int:
+    """A node that already holds a task of the job and has room that nobody claims, or -1."""
+    nodes = public.nodes
+    for k in range(job.workers + job.servers):
+        node = int(job.worker_node[k] if k < job.workers else job.server_node[k - job.workers])
+        if nodes.cpu_free[node] - nodes.cpu_claimed[node] >= cpu and nodes.gpu_free[node] - nodes.gpu_claimed[node] >= gpu:
+            if _hosts(public, node, cpu, gpu):
+                return node
+    return -1
+
+
+@njit(cache=True)
+def find_node(public: Any, job: Any, role: int) -> int:
+    """The node for the job's next task: its old one, else one the job is on, else the best free one; -1 if none."""
+    cpu, gpu = _task_need(public, job, role)
+    node = _last_node(job, role)
+    if node >= 0 and _hosts(public, node, cpu, gpu):
+        return node
+    node = _own_node(public, job, cpu, gpu)
+    if node >= 0:
+        return node
+    best, best_score = -1, 0.0
+    for candidate in range(public.nodes.on.shape[0]):
+        if _hosts(public, candidate, cpu, gpu):
+            score = _score(public, candidate, cpu, gpu)
+            if best < 0 or score > best_score:
+                best, best_score = candidate, score
+    return best
+
+
+@njit(cache=True)
+def place(public: Any, job: Any, role: int) -> bool:
+    """Places the job's next worker or server; False, and nothing changed, if no node has room."""
+    node = find_node(public, job, role)
+    if node < 0:
+        return False
+    cpu, gpu = _task_need(public, job, role)
+    if node == _last_node(job, role):
+        public.nodes.cpu_claimed[node] -= cpu
+        public.nodes.gpu_claimed[node] -= gpu
+    occupy(public, job, role, node)
+    return True
+
+
+@njit(cache=True)
+def place_bundle(public: Any, job: Any) -> bool:
+    """Places one worker and one server; False, and nothing changed, if they do not fit together."""
+    if not bundle_fits(public, job.kind):
+        return False
+    if _place_pair(public, job, WORKER, SERVER) or _place_pair(public, job, SERVER, WORKER):
+        return True
+    # Both orders took the only node of the other task: put the worker on each node in turn.
+    worker_cpu, worker_gpu = _task_need(public, job, WORKER)
+    for node in range(public.nodes.on.shape[0]):
+        if _hosts(public, node, worker_cpu, worker_gpu):
+            occupy(public, job, WORKER, node)
+            if place(public, job, SERVER):
+                return True
+            vacate(public, job, WORKER)
+    return False
+
+
+@njit(cache=True)
+def _place_pair(public: Any, job: Any, first: int, second: int) -> bool:
+    node = find_node(public, job, first)
+    claimed = node == _last_node(job, first)
+    place(public, job, first)
+    if place(public, job, second):
+        return True
+    vacate(public, job, first)
+    if claimed:
+        cpu, gpu = _task_need(public, job, first)
+        public.nodes.cpu_claimed[node] += cpu
+        public.nodes.gpu_claimed[node] += gpu
+    return False

@@ -1,0 +1,370 @@
+"""The records that hold a cluster: what a policy may see, what it may not, and the episode's scenario.
+
+A cluster is one element of a structured array of type ``state``, with two parts: ``public`` is everything that a
+policy, a rule or an observation may read; ``hidden`` is the rest. Rules take only the public part, so they cannot
+cheat. The ``scenario`` record holds all that is drawn at reset; no kernel writes to it after that.
+
+Flags in arrays are ``i1``, because numba nests no arrays of booleans in records. Lengths of arrays are part of numba's record type: they are capacities, and live counts are fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+from numba import config as numba_config
+
+from psgym.envs.cluster.config import (
+    ALLOCATION_RULES,
+    CAPACITY_RULES,
+    INITIAL_PLANS,
+    OBSERVATIONS,
+    PLACEMENTS,
+    REPLICA_RULES,
+    ClusterConfig,
+)
+from psgym.envs.cluster.kinds import KINDS
+from psgym.envs.cluster.speed import ASYNCHRONOUS, SYNCHRONOUS, curve
+
+HORIZONS = (1, 3, 12)
+"""Slots ahead for which every observation holds a forecast."""
+
+TERMS = ("unfinished", "nodes", "copies", "unavailable", "stall", "hot_traffic")
+"""Names of the cost terms, in the order of every array of them."""
+
+NO_COPY, LIVE_COPY, IN_FLIGHT = 0, 1, 2
+
+_CODES = {
+    "initial": INITIAL_PLANS,
+    "placement": PLACEMENTS,
+    "observation": OBSERVATIONS,
+    "allocation_rule": ALLOCATION_RULES,
+    "replica_rule": REPLICA_RULES,
+    "capacity_rule": CAPACITY_RULES,
+}
+_SCALARS = {"int": "i8", "float": "f8", "bool": "?"}
+
+
+def _record(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
+    return np.dtype(fields, align=True)
+
+
+_KIND = _record(
+    [
+        ("batch_size", "f8"),
+        ("sync", "f8", (6,)),
+        ("asynchronous", "f8", (2,)),
+        ("worker_cpu", "i8"),
+        ("worker_gpu", "i8"),
+        ("server_cpu", "i8"),
+        ("bytes_per_sample", "f8"),
+        ("speed_at_one_each", "f8", (2,)),  # samples/s, synchronous and asynchronous
+    ]
+)
+
+
+def _settings_dtype() -> np.dtype[Any]:
+    fields: list[tuple[Any, ...]] = []
+    for item in dataclasses.fields(ClusterConfig):
+        if str(item.type) in _SCALARS:
+            fields.append((item.name, _SCALARS[str(item.type)]))
+        elif item.name in _CODES:
+            fields.append((item.name, "i8"))
+    fields += [
+        ("decides_capacity", "?"),
+        ("decides_replicas", "?"),
+        ("decides_allocation", "?"),
+        ("first_capacity", "i8"),  # action of the first decision of each part, -1 where the agent has none
+        ("first_allocation", "i8"),
+        ("first_replica", "i8"),
+        ("actions", "i8"),
+        ("rewarded", "i1", (len(TERMS),)),  # cost terms that the reward counts
+        ("substeps", "i8"),
+        ("slots_per_day", "i8"),
+        ("arrivals", "f8"),  # mean jobs per slot at mean traffic
+        ("mean_work", "f8"),  # prior of a job's work at one each: dominant share of the cluster x seconds
+        ("kind_list", "i8", (len(KINDS),)),
+        ("kind_count", "i8"),
+        ("list_samples", "f8", (len(KINDS),)),
+        ("nominal", "f8", (6,)),  # multipliers of a kind's own coefficients: ones
+        ("kinds", _KIND, (len(KINDS),)),
+    ]
+    return _record(fields)
+
+
+def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[Any]:
+    nodes, servers, datasets = (config.nodes,), (config.data_servers,), (config.datasets,)
+    job = _record(
+        [
+            ("arrival_seconds", "f8"),
+            ("kind", "i8"),
+            ("mode", "i8"),  # 0 synchronous, 1 asynchronous
+            ("dataset", "i8"),
+            ("samples", "f8"),
+            ("done", "f8"),  # samples processed
+            ("ratio", "f8"),  # moving average of observed speed over the kind's curve
+            ("observed_speed", "f8"),  # samples/s, newest observation, 0 before the first
+            ("stall", "f8"),  # share of its last running slot that the job waited for data
+            ("restarting", "?"),  # spent part of the last slot restarting
+            ("started", "?"),  # ran at least once
+            ("in_window", "?"),
+            ("workers", "i8"),
+            ("servers", "i8"),
+            ("last_workers", "i8"),
+            ("last_servers", "i8"),
+            ("worker_node", "i2", (config.max_workers,)),
+            ("server_node", "i2", (config.max_servers,)),
+            ("last_worker_node", "i2", (config.max_workers,)),
+            ("last_server_node", "i2", (config.max_servers,)),
+        ]
+    )
+    node = _record(
+        [
+            ("on", "i1", nodes),
+            ("draining", "i1", nodes),
+            ("failed", "i1", nodes),
+            ("ready_seconds", "f8", nodes),  # end of the boot
+            ("ordered_slot", "i8", nodes),  # slot of the newest order, up or down
+            ("cpu_free", "i8", nodes),
+            ("gpu_free", "i8", nodes),
+            ("tasks", "i8", nodes),
+            ("jobs", "i8", nodes),  # jobs with a task here
+            ("cpu_claimed", "i8", nodes),  # by tasks of the last plan that are not placed again yet
+            ("gpu_claimed", "i8", nodes),
+        ]
+    )
+    server = _record(
+        [
+            ("up", "i1", servers),
+            ("rack", "i8", servers),
+            ("capacity", "f8", servers),
+            ("stored", "f8", servers),  # bytes of copies, and of reservations of copies in flight
+            ("bandwidth", "f8", servers),
+            ("demand", "f8", servers),  # bytes/s asked of it, mean over the last slot
+            ("utilisation", "f8", servers),  # demand over effective bandwidth, mean over the last slot
+            ("flights", "i8", servers),
+            ("feasible", "i1", servers),  # scratch of the rules: servers that may take a copy
+            ("holder", "i1", servers),  # scratch: servers that hold a copy
+            ("used", "f8", servers),  # scratch: stored over capacity
+            ("tie", "f8", servers),  # scratch: numbers that settle ties
+        ]
+    )
+    dataset = _record(
+        [
+            ("size", "f8", datasets),
+            ("heat", "f8", datasets),  # bytes/s, exponentially decayed
+            ("demand", "f8", datasets),  # bytes/s, mean over the last slot
+            ("copies", "i8", datasets),  # on disk
+            ("live", "i8", datasets),  # on disks of servers that are up
+            ("pending", "i8", datasets),  # in flight
+            ("readers", "i8", datasets),  # unfinished jobs that need it
+            ("changed", "i8", datasets),  # this slot: +1 a copy was added, -1 dropped
+            ("placed", "i1", (config.datasets, config.data_servers)),
+        ]
+    )
+    flight = _record([("dataset", "i8"), ("source", "i8"), ("target", "i8"), ("remaining", "f8")])
+    return _record(
+        [
+            ("settings", settings),
+            ("slot", "i8"),
+            ("slot_of_day", "i8"),
+            ("planning", "?"),  # the allocation is being planned anew in this slot
+            ("decisions", "i8"),
+            ("refusals", "i8"),
+            ("capacity_change", "i8"),  # nodes ordered in this slot: > 0 up, < 0 down
+            ("traffic", "f8"),  # of the slot that has ended, over its training mean
+            ("forecast", "f8", (len(HORIZONS), 3)),  # mean, low, high
+            ("work_per_traffic", "f8"),  # moving average of arrived work (share of cluster x s) per unit of traffic
+            ("known_jobs", "i8"),
+            ("active_count", "i8"),
+            ("window_count", "i8"),
+            ("flight_count", "i8"),
+            ("active", "i4", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
+            ("window", "i4", (config.window,)),
+            ("candidate", "i4", (config.candidates,)),
+            ("fits", "i8", (len(KINDS), 4)),  # nodes that fit a worker, a server, both together, either alone
+            ("nodes", node),
+            ("servers", server),
+            ("datasets", dataset),
+            ("flights", flight, (config.max_flights,)),
+            ("jobs", job, (config.max_jobs,)),
+        ]
+    )
+
+
+def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
+    job = _record(
+        [
+            ("true_speed", "f8"),  # samples/s of this slot's allocation, before stalls
+            ("pause", "f8"),  # seconds of restart or checkpoint still to wait
+            ("since_checkpoint", "f8"),
+            ("saved", "f8"),  # samples at the last checkpoint
+            ("lost_task", "?"),  # a task's node failed in this slot
+            ("run_seconds", "f8"),  # of this slot
+            ("stall_seconds", "f8"),  # of this slot
+            ("pause_seconds", "f8"),  # of this slot
+            ("finish_seconds", "f8"),  # completion time since arrival; 0 while unfinished
+        ]
+    )
+    outcome = _record(
+        [
+            ("reward", "f8"),
+            ("slots_elapsed", "i8"),
+            ("refused", "?"),
+            ("terminated", "?"),
+            ("truncated", "?"),
+            ("terms", "f8", (len(TERMS),)),  # price x quantity of the slot
+            ("done", "?"),
+        ]
+    )
+    totals = _record(
+        [
+            ("cost", "f8", (len(TERMS),)),
+            ("finished", "i8"),
+            ("completion_seconds", "f8"),  # summed over finished jobs
+            ("unfinished_seconds", "f8"),  # integral of the number of unfinished jobs
+            ("cpu_seconds", "f8"),
+            ("gpu_seconds", "f8"),
+            ("node_seconds", "f8"),
+            ("run_seconds", "f8"),
+            ("stall_seconds", "f8"),
+            ("pause_seconds", "f8"),
+            ("restarts", "i8"),
+            ("node_failures", "i8"),
+            ("samples_lost", "f8"),
+            ("bytes_moved", "f8"),
+            ("bytes_demanded", "f8"),
+            ("bytes_served", "f8"),
+            ("bytes_stalled", "f8"),
+            ("bytes_unavailable", "f8"),
+            ("bytes_hot", "f8"),
+            ("bytes_read", "f8"),  # by jobs: samples processed x bytes per sample
+            ("copies_added", "i8"),
+            ("copies_dropped", "i8"),
+            ("load_max_over_mean", "f8"),  # summed over sub-slots with load
+            ("load_variation", "f8"),
+            ("loaded_substeps", "i8"),
+            ("storage_utilisation", "f8"),  # summed over sub-slots
+            ("substeps", "i8"),
+            ("decisions", "i8"),
+            ("refusals", "i8"),
+        ]
+    )
+    return _record(
+        [
+            ("outcome", outcome),
+            ("totals", totals),
+            ("node_repair_seconds", "f8", (config.nodes,)),
+            ("server_repair_seconds", "f8", (config.data_servers,)),
+            ("unavailable_seconds", "f8"),  # reader-seconds without a live copy, of this slot
+            ("node_fails_at", "i8", (config.nodes,)),  # sub-slot of this slot, -1 if it does not
+            ("server_load", "f8", (config.data_servers,)),  # bytes/s of the sub-slot
+            ("server_copying", "f8", (config.data_servers,)),  # bytes/s of the sub-slot
+            ("served_share", "f8", (config.data_servers,)),
+            ("demand_sum", "f8", (config.data_servers,)),  # over the sub-slots of the slot
+            ("utilisation_sum", "f8", (config.data_servers,)),
+            ("job_demand", "f8", (config.datasets,)),  # bytes/s of the sub-slot
+            ("job_readers", "i8", (config.datasets,)),
+            ("dataset_demand_sum", "f8", (config.datasets,)),
+            ("speed_factor", "f8", (config.datasets,)),  # mean share served over live copies
+            ("completion", "f8", (config.max_jobs,)),  # completion times of finished jobs, ascending (s)
+            ("jobs", job, (config.max_jobs,)),
+        ]
+    )
+
+
+def _scenario_dtype(config: ClusterConfig) -> np.dtype[Any]:
+    job = _record(
+        [
+            ("arrival_seconds", "f8"),
+            ("kind", "i8"),
+            ("mode", "i8"),
+            ("dataset", "i8"),
+            ("samples", "f8"),
+            ("multiplier", "f8", (6,)),  # true coefficients over the kind's
+        ]
+    )
+    return _record(
+        [
+            ("key", "u8"),
+            ("day", "i8"),  # calendar day of the trace, for resampling
+            ("first_slot_of_day", "i8"),
+            ("job_count", "i8"),
+            ("traffic", "f8", (config.slots + 1,)),  # of the slot before the first, then of each slot
+            ("forecast", "f8", (config.slots, len(HORIZONS), 3)),
+            ("background", "f4", (config.slots, config.datasets)),  # bytes/s
+            ("dataset_size", "f8", (config.datasets,)),
+            ("jobs", job, (config.max_jobs,)),
+        ]
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def dtypes(config: ClusterConfig) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The types of a state and of a scenario of this configuration's shape."""
+    public = _public_dtype(config, _settings_dtype())
+    return _record([("public", public), ("hidden", _hidden_dtype(config))]), _scenario_dtype(config)
+
+
+def allocate(config: ClusterConfig, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Zeroed states and scenarios of ``count`` clusters."""
+    state, scenario = dtypes(config)
+    return for_kernels(np.zeros(count, state)), for_kernels(np.zeros(count, scenario))
+
+
+def for_kernels(records: np.ndarray) -> np.ndarray:
+    """The array as the kernels want it: without JIT, attribute access needs NumPy's record view."""
+    return records.view(np.recarray) if numba_config.DISABLE_JIT else records
+
+
+def write_settings(record: Any, config: ClusterConfig, decides: frozenset[str], rewarded: tuple[str, ...]) -> None:
+    """Copies a configuration into a settings record.
+
+    Args:
+        record: The settings of one cluster.
+        config: The configuration.
+        decides: What the agent decides, of ``capacity``, ``allocation`` and ``replicas``.
+        rewarded: The cost terms that the reward counts, of ``TERMS``.
+    """
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if str(item.type) in _SCALARS:
+            record[item.name] = value
+        elif item.name in _CODES:
+            record[item.name] = _CODES[item.name].index(value)
+    action = 1  # 0 is COMMIT
+    for part, count in action_counts(config).items():
+        record[f"decides_{part}"] = part in decides
+        record["first_replica" if part == "replicas" else f"first_{part}"] = action if part in decides else -1
+        action += count if part in decides else 0
+    record["actions"] = action
+    record["rewarded"] = [term in rewarded for term in TERMS]
+    record["substeps"] = config.substeps
+    record["slots_per_day"] = config.slots_per_day
+    record["arrivals"] = config.arrivals_per_slot
+    record["mean_work"] = config.mean_duration_seconds * config.bundle_share
+    numbers = [index for index, kind in enumerate(KINDS) if kind.name in config.kinds]
+    record["kind_list"][: len(numbers)] = numbers
+    record["kind_count"] = len(numbers)
+    for index, samples in zip(numbers, config.samples_per_kind, strict=False):
+        record["list_samples"][index] = samples
+    record["nominal"] = 1.0
+    for row, kind in zip(record["kinds"], KINDS, strict=True):
+        _write_kind(row, kind, config)
+
+
+def action_counts(config: ClusterConfig) -> dict[str, int]:
+    """Number of actions of each part, in their order after COMMIT."""
+    places = config.data_servers if config.placement == "agent" else 1
+    return {"capacity": 2, "allocation": 1 + 3 * config.window, "replicas": 2 * config.candidates * places}
+
+
+def _write_kind(row: Any, kind: Any, config: ClusterConfig) -> None:
+    row["batch_size"] = kind.batch_size
+    row["sync"], row["asynchronous"] = kind.sync, kind.async_
+    row["worker_cpu"], row["worker_gpu"], row["server_cpu"] = kind.worker_cpu, kind.worker_gpu, kind.server_cpu
+    one_each = [curve(row, mode, 1, 1, 0.0, np.ones(6)) for mode in (SYNCHRONOUS, ASYNCHRONOUS)]
+    row["speed_at_one_each"] = one_each
+    row["bytes_per_sample"] = config.job_read_bytes_per_second / one_each[SYNCHRONOUS]

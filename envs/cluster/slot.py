@@ -1,0 +1,124 @@
+"""One slot of the cluster: from a committed plan to the next slot's decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+from psgym.envs.cluster.capacity import draw_node_failures, switch_off_drained, update_nodes
+from psgym.envs.cluster.jobs import (
+    admit_arrivals,
+    ask_for_data,
+    close_jobs,
+    make_progress,
+    settle_plan,
+    strike_failed_nodes,
+)
+from psgym.envs.cluster.placement import recount_fits
+from psgym.envs.cluster.planning import choose_candidates, choose_window, open_plan
+from psgym.envs.cluster.rules.parts import run_rules
+from psgym.envs.cluster.storage import end_storage_slot, start_storage_slot, storage_substep
+
+UNFINISHED, NODES, COPIES, UNAVAILABLE, STALL, HOT_TRAFFIC = range(6)
+
+
+@njit(cache=True)
+def advance(state: Any, scenario: Any) -> None:
+    """Commits the plan, lives through one slot, books its cost, and opens the next slot."""
+    public, hidden = state.public, state.hidden
+    settings, totals = public.settings, hidden.totals
+    run_rules(public, hidden)
+    switch_off_drained(public)
+    draw_node_failures(state, scenario)
+    settle_plan(state, scenario)
+    start_storage_slot(state, scenario)
+    moved, demanded, hot = totals.bytes_moved, totals.bytes_demanded, totals.bytes_hot
+    served = totals.bytes_served
+    for substep in range(settings.substeps):
+        strike_failed_nodes(state, substep)
+        ask_for_data(state)
+        storage_substep(state, scenario)
+        make_progress(state, substep)
+    end_storage_slot(state)
+    node_seconds = _powered_seconds(state)
+    unfinished, event = close_jobs(state, scenario)
+    waited, work = admit_arrivals(state, scenario, (public.slot + 1) * settings.slot_seconds)
+    unfinished += waited
+    totals.unfinished_seconds += unfinished
+    totals.node_seconds += node_seconds
+    terms = hidden.outcome.terms
+    demanded = totals.bytes_demanded - demanded
+    hours = settings.slot_seconds / 3600.0
+    terms[UNFINISHED] = settings.unfinished_price * unfinished / 3600.0
+    terms[NODES] = settings.node_price * node_seconds / 3600.0
+    terms[COPIES] = settings.copy_price * (totals.bytes_moved - moved) / 1e12
+    terms[UNAVAILABLE] = settings.unavailable_price * hidden.unavailable_seconds / 3600.0
+    if demanded > 0.0:
+        terms[STALL] = settings.stall_price * hours * max(0.0, 1.0 - (totals.bytes_served - served) / demanded)
+        terms[HOT_TRAFFIC] = settings.hot_traffic_price * hours * (totals.bytes_hot - hot) / demanded
+    reward = 0.0
+    for term in range(terms.shape[0]):
+        totals.cost[term] += terms[term]
+        if settings.rewarded[term]:
+            reward -= terms[term]
+    hidden.outcome.reward = reward / settings.reward_scale
+    hidden.outcome.slots_elapsed = 1
+    learn_work(public, scenario, work)
+    public.slot += 1
+    _note_end(state, scenario)
+    open_slot(state, scenario, event or waited > 0.0)
+
+
+@njit(cache=True)
+def _powered_seconds(state: Any) -> float:
+    """Node-seconds of power in the slot: booting and draining count, a failed node does not."""
+    public, hidden, settings = state.public, state.hidden, state.public.settings
+    total = 0.0
+    for n in range(public.nodes.on.shape[0]):
+        if public.nodes.on[n] and not public.nodes.failed[n]:
+            at = hidden.node_fails_at[n]
+            total += settings.slot_seconds if at < 0 else at * settings.storage_seconds
+    return total
+
+
+@njit(cache=True)
+def learn_work(public: Any, scenario: Any, work: float) -> None:
+    """Moving average, over about a day, of the work that a unit of traffic brings in a slot."""
+    traffic = scenario.traffic[public.slot % (scenario.traffic.shape[0] - 1) + 1]
+    if traffic > 0.0:
+        public.work_per_traffic += (work / max(traffic, 0.05) - public.work_per_traffic) / public.settings.slots_per_day
+
+
+@njit(cache=True)
+def _note_end(state: Any, scenario: Any) -> None:
+    public, settings, outcome = state.public, state.public.settings, state.hidden.outcome
+    all_done = public.known_jobs == scenario.job_count and public.active_count == 0
+    if settings.job_list > 0:
+        outcome.terminated = all_done
+    elif settings.drain and public.slot >= settings.slots:
+        outcome.terminated = all_done
+    last = 4 * settings.slots if settings.drain else settings.slots
+    outcome.truncated = public.slot >= last and not outcome.terminated
+    outcome.done = outcome.terminated or outcome.truncated
+
+
+@njit(cache=True)
+def open_slot(state: Any, scenario: Any, event: bool) -> None:
+    """Prepares the decisions of a slot: what is now known, the window, the candidates, and a plan after an event."""
+    public, settings = state.public, state.public.settings
+    row = public.slot % settings.slots  # a drain lives through the same day again, without arrivals
+    public.slot_of_day = (scenario.first_slot_of_day + public.slot) % settings.slots_per_day
+    public.traffic = scenario.traffic[(public.slot - 1) % settings.slots + 1 if public.slot > 0 else 0]
+    public.forecast[:, :] = scenario.forecast[row]
+    public.decisions = 0
+    public.refusals = 0
+    event = public.capacity_change != 0 or event
+    public.capacity_change = 0
+    event = update_nodes(state) or event
+    recount_fits(public)
+    choose_window(public)
+    choose_candidates(public)
+    public.planning = False
+    if event:
+        open_plan(public)
