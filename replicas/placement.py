@@ -20,8 +20,8 @@ from psgym.replicas.arrays import Bools, Floats, Integers, Ties
 def _comes_first(server: int, best: int, measure: Floats, tie: Ties) -> bool:
     """Whether a server has a smaller measure than the best so far, or an equal one and a smaller tie number."""
     if measure[server] == measure[best]:
-        return tie[server] < tie[best]
-    return measure[server] < measure[best]
+        return bool(tie[server] < tie[best])
+    return bool(measure[server] < measure[best])
 
 
 @njit(cache=True)
