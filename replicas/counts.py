@@ -23,7 +23,7 @@ def availability(copies: int, failure_probability: float, blocks: int = 1) -> fl
         failure_probability: ``p``, probability that a server is down, in (0, 1).
         blocks: ``m``, blocks that must all be readable, each placed on its own.
     """
-    return (1.0 - failure_probability**copies) ** blocks
+    return math.pow(1.0 - math.pow(failure_probability, float(copies)), float(blocks))
 
 
 @njit(cache=True)
@@ -97,7 +97,7 @@ def load_variation(demand: Floats, copies: Integers, servers: int) -> float:
     for dataset in range(demand.shape[0]):
         total += demand[dataset]
         count = float(copies[dataset])
-        variance += demand[dataset] ** 2 / count * (1.0 - count / servers)
+        variance += demand[dataset] * demand[dataset] / count * (1.0 - count / servers)
     return math.sqrt(servers * variance) / total if total > 0.0 else 0.0
 
 

@@ -1,12 +1,50 @@
 """Scarlett: copies from the most concurrent accesses of a learning window, within a storage budget.
 
-Ananthanarayanan et al., "Scarlett: coping with skewed content popularity in MapReduce clusters", EuroSys 2011.
+Ananthanarayanan et al., "Scarlett: coping with skewed content popularity in MapReduce clusters", EuroSys 2011. Its
+popularity is the largest number of concurrent accesses in the last 24 h, learnt anew every 12 h; the formula and the
+numbers are as other papers report them. Where the accesses come interval by interval,
+:func:`psgym.replicas.heat.windowed_maximum` keeps the learning window.
 """
 
 import numpy as np
 from numba import njit
 
 from psgym.replicas.arrays import Floats, Integers
+
+
+@njit(cache=True)
+def peak_concurrency(
+    start: Floats, end: Floats, dataset: Integers, datasets: int, window_start: float, window_end: float
+) -> Integers:
+    """Most reads of each dataset in progress at one time within a learning window.
+
+    Args:
+        start: Time at which each read starts, shape ``(reads,)``.
+        end: Time at which it ends, later than it starts and excluded, shape ``(reads,)``.
+        dataset: Index of the dataset read, shape ``(reads,)``.
+        datasets: Number of datasets.
+        window_start: Start of the learning window, included.
+        window_end: End of the learning window, excluded.
+
+    Returns:
+        Reads at the busiest time of each dataset, shape ``(datasets,)``.
+
+    Raises:
+        ValueError: A read ends no later than it starts; names the read.
+    """
+    reads = start.shape[0]
+    running = np.zeros(datasets, dtype=np.int64)
+    peak = np.zeros(datasets, dtype=np.int64)
+    # Ends stand before starts, and the sort is stable: of two events at one time the end comes first.
+    for event in np.argsort(np.concatenate((end, start)), kind="mergesort"):
+        read = event % reads
+        if end[read] <= start[read]:
+            raise ValueError("a read must end later than it starts, found one that does not, number", read)
+        if end[read] <= window_start or start[read] >= window_end:
+            continue
+        running[dataset[read]] += 1 if event >= reads else -1
+        peak[dataset[read]] = max(peak[dataset[read]], running[dataset[read]])
+    return peak
 
 
 @njit(cache=True)
