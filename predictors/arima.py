@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.predictors.arima_estimation import LONGEST_EXACT_SEASON, Model, estimate, new_state, pack, tail_error
+from psgym.predictors.arima_estimation import LONGEST_EXACT_SEASON, Model, estimate, new_state, pack, tail_errors
 from psgym.predictors.arima_kernels import advance_arima
 from psgym.predictors.arima_order import Order, candidates
 from psgym.predictors.base import Forecaster
@@ -18,8 +18,8 @@ class ARIMA(Forecaster):
     """A multi-seasonal ARIMA model, or the mean of the best few.
 
     Args:
-        order: (p, d, q), or "auto" to search orders by their mean absolute error over 1..horizon on the last fifth of
-            the fitted part, with parameters estimated on what precedes it.
+        order: (p, d, q), or "auto" to search orders by their mean absolute error, relative to the best at each of
+            1..horizon, on the last fifth of the fitted part, with parameters estimated on what precedes it.
         seasonal: one (P, D, Q, s) per season; only with a given order.
         profile: period of an average profile that is subtracted first, 0 for none; only with a given order.
         method: "css" minimises the conditional sum of squares in numba and takes any seasons; "statsmodels" is exact
@@ -67,14 +67,20 @@ class ARIMA(Forecaster):
 
     def _search(self, z: NDArray[np.float64]) -> list[Order]:
         split = int(0.8 * len(z))
-        scored = []
-        for index, order in enumerate(candidates(self.season_, split)):
-            if self._affordable(order) and order.burn + 4 * order.n_parameters + 8 < split:
-                model = estimate(order, z[:split], self.season_)
-                scored.append((tail_error(model, z, split, self.horizon), index, order))
-        if not scored:
+        orders = [
+            order
+            for order in candidates(self.season_, split)
+            if self._affordable(order) and order.burn + 4 * order.n_parameters + 8 < split
+        ]
+        if not orders:
             return [Order((0, 1, 1))]
-        return [order for _, _, order in sorted(scored, key=lambda row: row[:2])[: self.n_average]]
+        errors = np.array(
+            [tail_errors(estimate(order, z[:split], self.season_), z, split, self.horizon) for order in orders]
+        )
+        known = np.isfinite(errors).any(axis=0)
+        # Relative to the best at each horizon: far horizons, whose errors are larger, do not decide alone.
+        score = (errors[:, known] / np.maximum(errors[:, known].min(axis=0), 1e-12)).mean(axis=1)
+        return [orders[i] for i in np.argsort(score, kind="stable")[: self.n_average]]
 
     def _affordable(self, order: Order) -> bool:
         exact = len(order.seasonal) <= 1 and all(part[3] <= LONGEST_EXACT_SEASON for part in order.seasonal)

@@ -144,12 +144,14 @@ def new_state(models: list[Model], horizon: int) -> State:
     }
 
 
-def tail_error(model: Model, z: NDArray[np.float64], split: int, horizon: int) -> float:
-    """Mean absolute error over 1..horizon of the forecasts made from `split` on."""
+def tail_errors(model: Model, z: NDArray[np.float64], split: int, horizon: int) -> NDArray[np.float64]:
+    """Mean absolute errors by horizon, shape [horizon], of the forecasts made from `split` on; inf where unknown."""
     state, packed = new_state([model], horizon), pack([model])
     buffers = (state["clock"], state["position"], state["values"], state["errors"], model.reach, *packed)
     out = np.empty((len(z) - split, horizon))
     advance_arima(*buffers, z[:split], np.empty((split, 0)))
     advance_arima(*buffers, z[split:], out)
-    errors = [np.abs(z[split + h :] - out[: len(out) - h, h - 1]).mean() for h in range(1, min(horizon, len(out) - 1) + 1)]
-    return float(np.mean(errors)) if errors and np.isfinite(errors).all() else np.inf
+    errors = np.full(horizon, np.inf)
+    for h in range(1, min(horizon, len(out) - 1) + 1):
+        errors[h - 1] = np.abs(z[split + h :] - out[: len(out) - h, h - 1]).mean()
+    return np.where(np.isfinite(errors), errors, np.inf)

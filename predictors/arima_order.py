@@ -102,15 +102,18 @@ def candidates(season: tuple[int, ...], length: int) -> list[Order]:
     """The orders that the search tries for a series of some length.
 
     Seasonal parts: none over a subtracted profile, a stationary or a differenced daily one, a differenced weekly one,
-    and both. A season takes part when the series holds it three times; a profile when it holds it twice.
+    and both. A differenced season takes part when the series holds it three times, a profile when it holds it four times:
+    the average of fewer would hide in its residuals what it took from each value.
     """
     parts: list[tuple[tuple[tuple[int, int, int, int], ...], int]] = [((), 0)]
     first, second = (*season, 0, 0)[:2]
     if first:
-        parts += [((), first), (((1, 0, 1, first),), 0), (((1, 0, 1, first),), first)]
+        parts += [(((1, 0, 1, first),), 0)]
     if first and length >= 3 * first:
         parts += [(((0, 1, 1, first),), 0)]
-    if second:
+    if first and length >= 4 * first:
+        parts += [((), first), (((1, 0, 1, first),), first)]
+    if second and length >= 4 * second:
         parts += [((), second), (((1, 0, 1, first),), second)]
     if second and length >= 3 * second:
         parts += [(((0, 1, 1, second),), 0), (((1, 0, 1, first), (0, 1, 1, second)), 0)]

@@ -113,10 +113,8 @@ class Forecaster(ABC):
             ValueError: the series is too short, not one-dimensional or not finite.
         """
         values = check_series(y, MINIMUM_LENGTH)
-        self.season_ = tuple(s for s in self.season if len(values) >= 2 * s)
-        self.transform_ = Transform.learn(values, self.transform)
-        self._learn_on_scale(values)
-        return self.refit(values)
+        season = tuple(s for s in self.season if len(values) >= 2 * s)
+        return self._fit_on_scale(values, season, Transform.learn(values, self.transform))
 
     def refit(self, y: ArrayLike) -> Self:
         """Forgets the state, keeps the parameters, and replays another history.
@@ -261,12 +259,18 @@ class Forecaster(ABC):
     _calibration: State
     _last: tuple[NDArray, ...] | None = None
 
-    def _learn_on_scale(self, values: NDArray[np.float64]) -> None:
-        z = self.transform_.forward(values)
+    def _fit_on_scale(self, values: NDArray[np.float64], season: tuple[int, ...], transform: Transform) -> Self:
+        self.season_, self.transform_ = season, transform
+        z = transform.forward(values)
         self._learn(z, values)
+        forecasts = self._table_on_scale(z, values)
+        self._priors = error_priors(z, values, forecasts, self._coverage(), transform.packed())
+        return self.refit(values)
+
+    def _table_on_scale(self, z: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         forecasts = np.empty((len(z), self.horizon))
         self._advance(self._new_state(), z, values, forecasts)
-        self._priors = error_priors(z, values, forecasts, self._coverage(), self.transform_.packed())
+        return forecasts
 
     def _coverage(self) -> NDArray[np.float64]:
         return np.array(self.levels, np.float64) / 100.0

@@ -25,8 +25,8 @@ class SeasonalEWMA(Forecaster):
         e_t = z_t - (l + d[t] + w[t]);   u_t = z_t - forecast(t)
         l += alpha u_t,   d[t] += delta u_t,   w[t] += omega u_t
 
-    The four parameters minimise the mean absolute error over 1, 3, 12 and `horizon` steps. Factors start from the
-    averages of the fitted part. The environments' default, which needs no fit, is `seasonal_ewma_table`.
+    Factors start from the averages of the first half of the fitted part; the four parameters minimise the mean
+    absolute error over 1, 3, 12 and `horizon` steps on the second half. The environments' default, which needs no fit, is `seasonal_ewma_table`.
 
     Args:
         season, horizon, transform, levels, gamma: see `Forecaster`; the first two seasons are used.
@@ -49,7 +49,8 @@ class SeasonalEWMA(Forecaster):
         from scipy.optimize import minimize
 
         first, second = (*self.season_, 1, 1)[:2]
-        self.first_, self.second_ = _starting_factors(z, first, second)
+        # Factors that had seen the values they are scored on would make smoothing look useless.
+        self.first_, self.second_ = _starting_factors(z[: len(z) // 2], first, second)
         starts = [_to_free(start) for start in STARTS]
         best = min(
             (
@@ -68,10 +69,8 @@ class SeasonalEWMA(Forecaster):
 
     def _error(self, z: NDArray[np.float64], free: NDArray[np.float64]) -> float:
         ahead = np.array(sorted({1, min(3, self.horizon), min(12, self.horizon), self.horizon}), np.int64)
-        start = min(len(z) // 4, len(self.second_))
-        return float(
-            _double_seasonal_error(z, self._parameters(free), self.first_.copy(), self.second_.copy(), ahead, start)
-        )
+        first, second = self.first_.copy(), self.second_.copy()
+        return float(_double_seasonal_error(z, self._parameters(free), first, second, ahead, len(z) // 2))
 
     def _new_state(self) -> State:
         return {
@@ -102,14 +101,12 @@ def _to_free(parameters: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _starting_factors(z: NDArray[np.float64], first: int, second: int) -> tuple[NDArray, NDArray]:
-    """Averages by phase: of the day, then of the week what the day leaves."""
+    """Averages by phase, shrunk by one visit: of the day, then of the week what the day leaves."""
     phase = np.arange(len(z))
-    day = np.bincount(phase % first, z, first) / np.maximum(np.bincount(phase % first, minlength=first), 1)
+    day = np.bincount(phase % first, z, first) / (np.bincount(phase % first, minlength=first) + 1.0)
     rest = z - day[phase % first]
-    week = np.bincount(phase % second, rest, second) / np.maximum(np.bincount(phase % second, minlength=second), 1)
-    if first == 1:
-        day = np.zeros(1)
-    return day, week if second > 1 else np.zeros(1)
+    week = np.bincount(phase % second, rest, second) / (np.bincount(phase % second, minlength=second) + 1.0)
+    return day if first > 1 else np.zeros(1), week if second > 1 else np.zeros(1)
 
 
 @numba.njit(cache=True)

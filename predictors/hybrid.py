@@ -1,0 +1,140 @@
+"""ARIMA and GRU jointly: experts weighted by what their forecasts turned out to be worth."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.predictors.arima import ARIMA
+from psgym.predictors.base import Forecaster
+from psgym.predictors.gru import GRU
+from psgym.predictors.hybrid_kernels import combine
+from psgym.predictors.naive import EWMA, SeasonalNaive
+from psgym.predictors.residual_gru import ResidualGRU
+from psgym.predictors.seasonal_ewma import SeasonalEWMA
+from psgym.predictors.state import State
+
+
+class Hybrid(Forecaster):
+    """A weighted mean of experts: ARIMA, GRU, a GRU on the errors of the ARIMA, a seasonal EWMA and naive guards.
+
+    The weight of an expert at a horizon is a power of the inverse of its mean absolute error at that horizon, over
+    forecasts whose target has been observed, with exponential forgetting. The guards cost nothing while the models are
+    good and take over when the series leaves what they were fitted on.
+
+    Args:
+        experts: forecasters by name; None is the list above with their defaults and this seed.
+        experts_fitted: whether the experts have been fitted on the same series, on one scale, and are used as they are.
+        power: how sharply weights follow errors.
+        half_life: periods of the shortest season in which the weight of an error halves.
+        seed: of the default experts.
+        season, horizon, transform, levels, gamma: see `Forecaster`; they hold for all experts.
+
+    Attributes:
+        experts_: the fitted experts by name.
+        weights_: current weights by name, each of shape [horizon].
+    """
+
+    def __init__(
+        self,
+        experts: Mapping[str, Forecaster] | None = None,
+        experts_fitted: bool = False,
+        power: float = 8.0,
+        half_life: float = 3.0,
+        seed: int = 0,
+        season: Sequence[int] = (24, 168),
+        horizon: int = 48,
+        transform: str = "auto",
+        levels: Sequence[float] = (80, 95),
+        gamma: float = 0.05,
+    ) -> None:
+        super().__init__(season, horizon, transform, levels, gamma)
+        self.experts = None if experts is None else dict(experts)
+        self.experts_fitted = experts_fitted
+        self.power = power
+        self.half_life = half_life
+        self.seed = seed
+
+    @property
+    def weights_(self) -> dict[str, NDArray[np.float64]]:
+        """Current weight of each expert per horizon, shape [horizon]."""
+        self._require_fitted()
+        return {name: row.copy() for name, row in zip(self.experts_, self._state["weights"], strict=True)}
+
+    def _default_experts(self) -> dict[str, Forecaster]:
+        shared = {"season": self.season, "horizon": self.horizon, "levels": self.levels, "gamma": self.gamma}
+        arima = ARIMA(**shared)
+        experts = {
+            "arima": arima,
+            "gru": GRU(seed=self.seed, **shared),
+            "residual_gru": ResidualGRU(base=arima, base_fitted=True, seed=self.seed, **shared),
+            "seasonal_ewma": SeasonalEWMA(**shared),
+            "ewma": EWMA(**shared),
+        }
+        for period in self.season_:
+            experts[f"naive_{period}"] = SeasonalNaive(period, **shared)
+        return experts
+
+    def _learn(self, z: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        self.experts_ = self._default_experts() if self.experts is None else self.experts
+        for name, expert in self.experts_.items():
+            if expert.horizon != self.horizon:
+                raise ValueError(f"experts[{name!r}].horizon={expert.horizon} is not horizon={self.horizon}")
+            if not self.experts_fitted:
+                expert._fit_on_scale(y, self.season_, self.transform_)
+        # What the experts were worth on the fitted part, counted as one half-life, is where weights start.
+        self.prior_errors_ = np.zeros((len(self.experts_) + 1, self.horizon))
+        state = self._new_state()
+        self._advance(state, z, y, np.empty((len(z), self.horizon)))
+        count = np.maximum(state["errors"][-1], 1e-12)
+        self.prior_errors_ = state["errors"] * np.minimum(self._half_life_slots() / count, 1.0)
+
+    def _half_life_slots(self) -> float:
+        return self.half_life * (self.season_[0] if self.season_ else 24)
+
+    def _new_state(self) -> State:
+        count = len(self.experts_)
+        return {
+            "clock": np.zeros(1, np.int64),
+            "ring": np.zeros((self.horizon, count, self.horizon)),
+            "errors": self.prior_errors_.copy(),
+            "weights": np.full((count, self.horizon), 1.0 / count),
+            "experts": {name: self._expert_state(expert) for name, expert in self.experts_.items()},
+        }
+
+    def _base_name(self, expert: Forecaster) -> str | None:
+        """The expert whose forecasts this one corrects, if it is in the pool."""
+        base = expert.base_ if isinstance(expert, ResidualGRU) else None
+        return next((name for name, other in self.experts_.items() if other is base), None)
+
+    def _expert_state(self, expert: Forecaster) -> State:
+        state = expert._new_state()
+        if self._base_name(expert) is not None:
+            del state["base"]
+        return state
+
+    def _advance(
+        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
+    ) -> None:
+        tables = np.empty((len(self.experts_), len(z), self.horizon))
+        names = list(self.experts_)
+        for row, (name, expert) in zip(tables, self.experts_.items(), strict=True):
+            base = self._base_name(expert)
+            if base is not None and isinstance(expert, ResidualGRU):
+                expert._correct(state["experts"][name], z, tables[names.index(base)], row)
+            else:
+                expert._advance(state["experts"][name], z, y, row)
+        retention = 0.5 ** (1.0 / self._half_life_slots())
+        combine(
+            state["clock"], state["ring"], state["errors"], state["weights"],
+            y, np.ascontiguousarray(tables.transpose(1, 0, 2)), self.transform_.packed(), self.power, retention, out,
+        )  # fmt: skip
+
+    def _get_learned(self) -> State:
+        parts = {name: expert._get_learned() for name, expert in self.experts_.items()}
+        return super()._get_learned() | {"prior_errors_": self.prior_errors_, "experts_": parts}
+
+    def _set_learned(self, learned: State) -> None:
+        self.experts_ = self.experts if self.experts is not None else self.experts_
+        self.prior_errors_ = learned["prior_errors_"]
+        super()._set_learned(learned)

@@ -1,0 +1,58 @@
+"""Combining experts by their realised errors."""
+
+import numba
+from numpy.typing import NDArray
+
+from psgym.predictors.transform import inverse
+
+
+@numba.njit(cache=True)
+def combine(
+    clock: NDArray, ring: NDArray, errors: NDArray, weights: NDArray,
+    y: NDArray, experts: NDArray, packed: NDArray, power: float, retention: float, out: NDArray,
+) -> None:  # fmt: skip
+    """Weights K experts per horizon and writes their combination.
+
+    With E_k[h] the exponentially weighted mean absolute error of expert k at horizon h, in units of the series and over
+    forecasts whose target has been observed,
+
+        w_k[h] = E_k[h]^-power / sum_j E_j[h]^-power        (after Bates and Granger 1969)
+
+    Args:
+        clock: values seen so far, shape [1].
+        ring: the last forecasts of each expert, shape [H, K, H], slot t % H for those made at t.
+        errors: sums of weighted errors [K, H] and, in the last row, of the weights themselves, shape [K + 1, H].
+        weights: receives the current weights, shape [K, H].
+        y: new values, shape [n].
+        experts: the experts' z forecasts, shape [n, K, H].
+        packed: the transform.
+        power: how sharply weights follow errors.
+        retention: share of the sums kept per slot.
+        out: receives the combined z forecasts, shape [n, H].
+    """
+    count, ahead = weights.shape
+    for i in range(y.shape[0]):
+        t = clock[0]
+        for h in range(1, min(t, ahead) + 1):
+            k, slot = h - 1, (t - h) % ahead
+            for e in range(count):
+                error = abs(y[i] - inverse(ring[slot, e, k], packed))
+                errors[e, k] = retention * errors[e, k] + error
+            errors[count, k] = retention * errors[count, k] + 1.0
+        slot = t % ahead
+        for k in range(ahead):
+            smallest = errors[0, k]
+            for e in range(1, count):
+                smallest = min(smallest, errors[e, k])
+            total = 0.0
+            for e in range(count):
+                # Relative to the smallest, so that no power overflows; equal errors of 0 give equal weights.
+                ratio = (smallest + 1e-12) / (errors[e, k] + 1e-12)
+                weights[e, k] = ratio**power
+                total += weights[e, k]
+            out[i, k] = 0.0
+            for e in range(count):
+                weights[e, k] /= total
+                ring[slot, e, k] = experts[i, e, k]
+                out[i, k] += weights[e, k] * experts[i, e, k]
+        clock[0] = t + 1
