@@ -76,6 +76,14 @@ class ReplicaPlan:
         copies: Integers = np.count_nonzero(self.final, axis=1)
         return copies
 
+    def live_at(self, seconds: float) -> Bools:
+        """Copies that can be read at a time of the log, shape ``(datasets, servers)``."""
+        live = self.initial.copy()
+        for change in self.changes:
+            if change.ready_seconds <= seconds:
+                live[change.dataset, change.server] = change.action == "add"
+        return live
+
     def flaps(self, within_seconds: float = FLAP_SECONDS) -> int:
         """How many drops came within this time of an addition to the same dataset."""
         added: dict[int, float] = {}

@@ -16,7 +16,8 @@ from numba import njit
 def is_hot(heat: float, copies: int, threshold: float) -> bool:
     """Whether each copy carries more than the threshold: ``h / r > tau``.
 
-    The load of one copy is the criterion of ERMS (Cheng et al., IEEE CLUSTER 2012), in bytes/s instead of accesses.
+    The load of one copy is the criterion of ERMS (Cheng et al., IEEE CLUSTER Workshops 2012), here in bytes/s instead
+    of accesses.
 
     Args:
         heat: Heat of the dataset, bytes/s.
