@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
 from psgym.envs.cluster.chance import NODE_FAILURE, NODE_REPAIR, normal, uniform
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.placement import count_fits
 
 
-@njit(cache=True)
+@kernel
 def node_to_start(public: Any) -> int:
     """The node that an order up would start: a draining one first (it needs no boot), then the first that is off."""
     nodes, found = public.nodes, -1
@@ -23,7 +22,7 @@ def node_to_start(public: Any) -> int:
     return found
 
 
-@njit(cache=True)
+@kernel
 def node_to_stop(public: Any) -> int:
     """The node that an order down would drain: the one with fewest tasks, ties by index; -1 if none may be."""
     nodes, best = public.nodes, -1
@@ -34,7 +33,7 @@ def node_to_stop(public: Any) -> int:
     return best
 
 
-@njit(cache=True)
+@kernel
 def _order_is_old(public: Any, node: int) -> bool:
     """An order cannot be reversed within its boot delay."""
     settings = public.settings
@@ -42,7 +41,7 @@ def _order_is_old(public: Any, node: int) -> bool:
     return age > 0.0 and age >= settings.boot_seconds
 
 
-@njit(cache=True)
+@kernel
 def order_up(public: Any) -> bool:
     """Orders one node more; False if none is left to start."""
     node = node_to_start(public)
@@ -61,7 +60,7 @@ def order_up(public: Any) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def order_down(public: Any) -> bool:
     """Drains one node; False if none is left to stop."""
     node = node_to_stop(public)
@@ -75,7 +74,7 @@ def order_down(public: Any) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def switch_off_drained(public: Any) -> None:
     """Switches off draining nodes that hold no task any more."""
     nodes = public.nodes
@@ -85,7 +84,7 @@ def switch_off_drained(public: Any) -> None:
             nodes.draining[n] = False
 
 
-@njit(cache=True)
+@kernel
 def draw_node_failures(state: Any, scenario: Any) -> None:
     """Notes which nodes fail in this slot, at which sub-slot, and when they are repaired.
 
@@ -107,7 +106,7 @@ def draw_node_failures(state: Any, scenario: Any) -> None:
             hidden.node_repair_seconds[n] = max(hidden.node_repair_seconds[n], end)
 
 
-@njit(cache=True)
+@kernel
 def repair_seconds(settings: Any, key: Any, stream: int, index: int, slot: int) -> float:
     """Time to repair (s): nine in ten short and exponential, one in ten long and lognormal.
 
@@ -120,7 +119,7 @@ def repair_seconds(settings: Any, key: Any, stream: int, index: int, slot: int) 
     return settings.long_repair_seconds * math.exp(normal(key, stream, index, 3 * slot + 2))
 
 
-@njit(cache=True)
+@kernel
 def update_nodes(state: Any) -> bool:
     """Ends boots and repairs that are over at the start of a slot; True if the capacity for tasks changed."""
     public, nodes = state.public, state.public.nodes

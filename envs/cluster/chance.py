@@ -12,7 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from psgym.envs.cluster.jit import kernel
 
 RESTART, SPEED_NOISE, NODE_FAILURE, NODE_REPAIR, SERVER_FAILURE, SERVER_REPAIR, PLACEMENT, INITIAL_COPIES = range(8)
 
@@ -22,14 +23,14 @@ _MIX_B = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S11 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(11)
 
 
-@njit(cache=True)
+@kernel
 def _mixed(x: Any) -> Any:
     x = (x ^ (x >> _S30)) * _MIX_A
     x = (x ^ (x >> _S27)) * _MIX_B
     return x ^ (x >> _S31)
 
 
-@njit(cache=True)
+@kernel
 def uniform(key: Any, stream: int, first: int, second: int) -> float:
     """A number in (0, 1) that belongs to (key, stream, first, second)."""
     x = _mixed(key + _GOLDEN * np.uint64(stream + 1))
@@ -38,7 +39,7 @@ def uniform(key: Any, stream: int, first: int, second: int) -> float:
     return (float(x >> _S11) + 0.5) / 9007199254740992.0
 
 
-@njit(cache=True)
+@kernel
 def normal(key: Any, stream: int, first: int, second: int) -> float:
     """A standard normal number that belongs to (key, stream, first, second), by Box and Muller's transform."""
     radius = math.sqrt(-2.0 * math.log(uniform(key, stream, first, 2 * second)))

@@ -297,7 +297,7 @@ def _check_type(item: dataclasses.Field[Any], value: Any) -> None:
 
 # name: (lowest, highest); None is unbounded
 _RANGES: dict[str, tuple[float | None, float | None]] = {
-    "slot_seconds": (1, 86400), "slots": (1, 100_000), "storage_seconds": (1, 86400), "load": (0, 100),
+    "slot_seconds": (1, 7200), "slots": (1, 100_000), "storage_seconds": (1, 7200), "load": (0, 100),
     "max_load": (1, 100), "jobs_per_slot": (0, None), "job_list": (0, None), "batch_jobs": (1, 1000),
     "duration_log_mean": (0, 20), "duration_log_sigma": (0.01, 5), "max_duration_seconds": (1, None),
     "asynchronous_share": (0, 1), "max_jobs": (1, 1 << 20), "nodes": (1, 10_000), "node_cpu": (1, 1024),

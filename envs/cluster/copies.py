@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from psgym.envs.cluster.chance import PLACEMENT, uniform
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY, NO_COPY
 from psgym.replicas.placement import copy_source, copy_to_drop, least_loaded
 
 
-@njit(cache=True)
+@kernel
 def may_hold(public: Any, dataset: int, server: int) -> bool:
     """Whether a server may take a copy: up, without one, with room for it."""
     servers = public.servers
@@ -21,13 +21,13 @@ def may_hold(public: Any, dataset: int, server: int) -> bool:
     return servers.stored[server] + public.datasets.size[dataset] <= servers.capacity[server]
 
 
-@njit(cache=True)
+@kernel
 def may_start_copy(public: Any, dataset: int) -> bool:
     """Whether a copy of a dataset has a source and a place among the copies in flight."""
     return public.datasets.live[dataset] > 0 and public.flight_count < public.settings.max_flights
 
 
-@njit(cache=True)
+@kernel
 def may_drop(public: Any, dataset: int, server: int) -> bool:
     """Whether a copy may go: live, not the last live one, and not the source of a copy in flight."""
     if public.datasets.placed[dataset, server] != LIVE_COPY or not public.servers.up[server]:
@@ -41,7 +41,7 @@ def may_drop(public: Any, dataset: int, server: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def choose_target(public: Any, dataset: int) -> int:
     """The least-loaded server that may take a copy; -1 if none may."""
     servers = public.servers
@@ -54,7 +54,7 @@ def choose_target(public: Any, dataset: int) -> int:
     return int(least_loaded(servers.utilisation, servers.feasible, servers.tie))
 
 
-@njit(cache=True)
+@kernel
 def choose_drop(public: Any, dataset: int) -> int:
     """The server that loses its copy: busiest and fullest, racks kept apart; -1 if none may."""
     servers = public.servers
@@ -72,7 +72,7 @@ def choose_drop(public: Any, dataset: int) -> int:
     )
 
 
-@njit(cache=True)
+@kernel
 def start_copy(public: Any, dataset: int, target: int) -> None:
     """Starts a copy to a server that may hold it, from the least-loaded holder; reserves the space at once."""
     servers, datasets = public.servers, public.datasets
@@ -91,7 +91,7 @@ def start_copy(public: Any, dataset: int, target: int) -> None:
     servers.flights[target] += 1
 
 
-@njit(cache=True)
+@kernel
 def drop_copy(public: Any, dataset: int, server: int) -> None:
     """Drops a copy that may go."""
     datasets = public.datasets
@@ -102,7 +102,7 @@ def drop_copy(public: Any, dataset: int, server: int) -> None:
     public.servers.stored[server] -= datasets.size[dataset]
 
 
-@njit(cache=True)
+@kernel
 def end_flight(public: Any, index: int, complete: bool) -> None:
     """Ends a copy in flight: it becomes live, or is given up and its reservation freed."""
     servers, datasets = public.servers, public.datasets

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from psgym.envs.cluster.copies import choose_drop, choose_target
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.metrics import write_metrics
 from psgym.envs.cluster.moves import DOWN, UP, change_copies, grow, may_change_copies, may_grow, may_order, order
 from psgym.envs.cluster.observe import observe, observe_growth
@@ -21,7 +20,7 @@ REPLAN = 0
 """Offset of REPLAN among the actions of the allocation."""
 
 
-@njit(cache=True)
+@kernel
 def write_mask(public: Any, mask: Any) -> None:
     """Writes which actions are legal now; COMMIT always is."""
     settings = public.settings
@@ -35,7 +34,7 @@ def write_mask(public: Any, mask: Any) -> None:
         _write_replica_mask(public, mask)
 
 
-@njit(cache=True)
+@kernel
 def write_allocation_mask(public: Any, mask: Any) -> None:
     """The part of the mask that an allocation can change."""
     first = public.settings.first_allocation
@@ -45,7 +44,7 @@ def write_allocation_mask(public: Any, mask: Any) -> None:
             mask[first + 1 + 3 * k + role] = may_grow(public, k, role)
 
 
-@njit(cache=True)
+@kernel
 def _write_replica_mask(public: Any, mask: Any) -> None:
     first, places = public.settings.first_replica, replica_places(public)
     for c in range(public.candidate.shape[0]):
@@ -55,13 +54,13 @@ def _write_replica_mask(public: Any, mask: Any) -> None:
                 mask[at + place] = may_change_copies(public, c, direction, place if places > 1 else -1)
 
 
-@njit(cache=True)
+@kernel
 def replica_places(public: Any) -> int:
     """Servers that an action names: all of them, or one that stands for the heuristic's choice."""
     return int(public.servers.up.shape[0]) if public.settings.placement == 1 else 1
 
 
-@njit(cache=True)
+@kernel
 def carry_out(public: Any, hidden: Any, action: int) -> None:
     """Carries out a legal action other than COMMIT."""
     settings = public.settings
@@ -77,7 +76,7 @@ def carry_out(public: Any, hidden: Any, action: int) -> None:
         order(public, action - settings.first_capacity + 1)
 
 
-@njit(cache=True)
+@kernel
 def next_action(public: Any, capacity_rule: int, replica_rule: int, allocation_rule: int) -> int:
     """The action of a composition of rules: capacity first, then replicas, then allocation, then COMMIT."""
     settings = public.settings
@@ -96,7 +95,7 @@ def next_action(public: Any, capacity_rule: int, replica_rule: int, allocation_r
     return COMMIT
 
 
-@njit(cache=True)
+@kernel
 def _replica_action(public: Any, code: int) -> int:
     if public.settings.placement != 1:
         return code
@@ -105,14 +104,14 @@ def _replica_action(public: Any, code: int) -> int:
     return code * replica_places(public) + server
 
 
-@njit(cache=True)
+@kernel
 def next_actions(states: Any, capacity_rule: int, replica_rule: int, allocation_rule: int, actions: Any) -> None:
     """:func:`next_action` for every cluster of a batch."""
     for index in range(states.shape[0]):
         actions[index] = next_action(states[index].public, capacity_rule, replica_rule, allocation_rule)
 
 
-@njit(cache=True)
+@kernel
 def refresh(states: Any, scenarios: Any, index: int, observations: Any, masks: Any, metrics: Any) -> None:
     """Writes observation, mask and metrics of one cluster from its state."""
     public = states[index].public
@@ -121,7 +120,7 @@ def refresh(states: Any, scenarios: Any, index: int, observations: Any, masks: A
     write_metrics(states[index], metrics[index])
 
 
-@njit(cache=True)
+@kernel
 def step_batch(states: Any, scenarios: Any, actions: Any, observations: Any, masks: Any, metrics: Any) -> None:
     """Steps every cluster of a batch by one decision; a cluster whose action is negative rests."""
     for index in range(states.shape[0]):
@@ -129,7 +128,7 @@ def step_batch(states: Any, scenarios: Any, actions: Any, observations: Any, mas
             step(states, scenarios, index, actions[index], observations, masks, metrics)
 
 
-@njit(cache=True)
+@kernel
 def step(
     states: Any, scenarios: Any, index: int, action: int, observations: Any, masks: Any, metrics: Any
 ) -> None:
@@ -167,7 +166,7 @@ def step(
     metrics[index, metrics.shape[1] - 1] = hidden.totals.refusals
 
 
-@njit(cache=True)
+@kernel
 def _is_growth(settings: Any, action: int) -> bool:
     if not settings.decides_allocation or action <= settings.first_allocation:
         return False

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
 from psgym.envs.cluster.chance import RESTART, SPEED_NOISE, normal, uniform
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.placement import vacate_all
 from psgym.envs.cluster.speed import curve, observe_speed
 
 
-@njit(cache=True)
+@kernel
 def differs_from_last(job: Any) -> bool:
     """Whether the plan differs from the last slot's in p, w, or the node of any task."""
     if job.workers != job.last_workers or job.servers != job.last_servers:
@@ -26,7 +25,7 @@ def differs_from_last(job: Any) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def nodes_of(job: Any) -> int:
     """Number of distinct nodes that hold the job's tasks."""
     count = 0
@@ -43,7 +42,7 @@ def nodes_of(job: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@kernel
 def _neighbours(public: Any, job: Any) -> int:
     """Other jobs on the most crowded of the job's nodes: the slowest task sets the pace."""
     most = 0
@@ -54,7 +53,7 @@ def _neighbours(public: Any, job: Any) -> int:
     return most
 
 
-@njit(cache=True)
+@kernel
 def true_speed(public: Any, job: Any, multiplier: Any) -> float:
     """Speed of the job at its plan with its true coefficients, spread and neighbours, before data stalls."""
     settings = public.settings
@@ -65,7 +64,7 @@ def true_speed(public: Any, job: Any, multiplier: Any) -> float:
     return speed
 
 
-@njit(cache=True)
+@kernel
 def settle_plan(state: Any, scenario: Any) -> None:
     """Compares every job's plan with the last, charges restarts, and fixes the true speeds of the slot."""
     public, hidden, settings = state.public, state.hidden, state.public.settings
@@ -91,7 +90,7 @@ def settle_plan(state: Any, scenario: Any) -> None:
         secret.pause_seconds = 0.0
 
 
-@njit(cache=True)
+@kernel
 def _remember_plan(job: Any) -> None:
     job.last_workers, job.last_servers = job.workers, job.servers
     for k in range(job.workers):
@@ -100,7 +99,7 @@ def _remember_plan(job: Any) -> None:
         job.last_server_node[k] = job.server_node[k]
 
 
-@njit(cache=True)
+@kernel
 def strike_failed_nodes(state: Any, substep: int) -> None:
     """Stops the jobs that lose a task to a node failing in this sub-slot; a lost server loses unsaved progress."""
     public, hidden = state.public, state.hidden
@@ -122,7 +121,7 @@ def strike_failed_nodes(state: Any, substep: int) -> None:
                 job.done = secret.saved
 
 
-@njit(cache=True)
+@kernel
 def _holds(task_node: Any, count: int, node: int) -> bool:
     for k in range(count):
         if task_node[k] == node:
@@ -130,13 +129,13 @@ def _holds(task_node: Any, count: int, node: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def runs(secret: Any) -> bool:
     """Whether a job makes progress, or restarts to do so, in the current sub-slot."""
     return secret.true_speed > 0.0 and not secret.lost_task and secret.finish_seconds == 0.0
 
 
-@njit(cache=True)
+@kernel
 def ask_for_data(state: Any) -> None:
     """Sums what the running jobs would read in this sub-slot if nothing stalled them (bytes/s for each dataset)."""
     public, hidden, dt = state.public, state.hidden, state.public.settings.storage_seconds
@@ -152,7 +151,7 @@ def ask_for_data(state: Any) -> None:
             hidden.job_readers[job.dataset] += 1
 
 
-@njit(cache=True)
+@kernel
 def make_progress(state: Any, substep: int) -> None:
     """Moves every running job on by one sub-slot: pause first, then samples at the speed that the data allow."""
     public, hidden, settings = state.public, state.hidden, state.public.settings
@@ -186,7 +185,7 @@ def make_progress(state: Any, substep: int) -> None:
             secret.pause += settings.checkpoint_pause_seconds
 
 
-@njit(cache=True)
+@kernel
 def close_jobs(state: Any, scenario: Any) -> tuple[float, bool]:
     """Ends the slot for all jobs: observes speeds, books times, releases what finished or lost a task.
 
@@ -226,14 +225,14 @@ def close_jobs(state: Any, scenario: Any) -> tuple[float, bool]:
     return unfinished, event
 
 
-@njit(cache=True)
+@kernel
 def _book_resources(public: Any, job: Any, totals: Any) -> None:
     kind, seconds = public.settings.kinds[job.kind], public.settings.slot_seconds
     totals.cpu_seconds += (job.workers * kind.worker_cpu + job.servers * kind.server_cpu) * seconds
     totals.gpu_seconds += job.workers * kind.worker_gpu * seconds
 
 
-@njit(cache=True)
+@kernel
 def _finish(public: Any, hidden: Any, job: Any, seconds: float) -> None:
     vacate_all(public, job)
     public.datasets.readers[job.dataset] -= 1
@@ -247,7 +246,7 @@ def _finish(public: Any, hidden: Any, job: Any, seconds: float) -> None:
     totals.completion_seconds += seconds
 
 
-@njit(cache=True)
+@kernel
 def admit_arrivals(state: Any, scenario: Any, until: float) -> tuple[float, float]:
     """Makes the jobs known that arrive before ``until`` (s).
 
@@ -271,7 +270,7 @@ def admit_arrivals(state: Any, scenario: Any, until: float) -> tuple[float, floa
     return waited, work
 
 
-@njit(cache=True)
+@kernel
 def dominant_share(settings: Any, kind: int, servers: int, workers: int) -> float:
     """Largest share of any resource of the whole cluster that an allocation of a kind takes (Ghodsi et al., NSDI 2011)."""
     row = settings.kinds[kind]

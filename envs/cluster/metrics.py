@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
+from psgym.envs.cluster.jit import kernel
 
 METRICS = (
     "jobs_arrived",
@@ -38,7 +38,7 @@ METRICS = (
 """Names of the metrics, in the order of :func:`write_metrics`; units are seconds, bytes, hours or shares in [0, 1]."""
 
 
-@njit(cache=True)
+@kernel
 def percentile_completion(public: Any, hidden: Any, share: float) -> float:
     """Nearest-rank percentile of completion times over *every* job that arrived (s).
 
@@ -65,7 +65,7 @@ def percentile_completion(public: Any, hidden: Any, share: float) -> float:
     return value
 
 
-@njit(cache=True)
+@kernel
 def write_metrics(state: Any, out: Any) -> None:
     """Writes the metrics of one cluster into a row of ``len(METRICS)`` numbers, all finite."""
     public, hidden = state.public, state.hidden

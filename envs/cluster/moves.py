@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from psgym.envs.cluster.capacity import node_to_start, node_to_stop, order_down, order_up
 from psgym.envs.cluster.copies import (
     choose_drop,
@@ -23,6 +21,7 @@ from psgym.envs.cluster.copies import (
     may_start_copy,
     start_copy,
 )
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.placement import SERVER, WORKER, bundle_fits, place, place_bundle
 
 STOP = 0
@@ -31,7 +30,7 @@ BOTH = 2
 ADD, DROP = 0, 1
 
 
-@njit(cache=True)
+@kernel
 def may_order(public: Any, code: int) -> bool:
     """Whether one node more (1) or fewer (2) may be ordered; never against an order of the same slot."""
     if code == UP:
@@ -39,13 +38,13 @@ def may_order(public: Any, code: int) -> bool:
     return public.capacity_change <= 0 and node_to_stop(public) >= 0
 
 
-@njit(cache=True)
+@kernel
 def order(public: Any, code: int) -> bool:
     """Carries out a capacity code."""
     return order_up(public) if code == UP else order_down(public)
 
 
-@njit(cache=True)
+@kernel
 def may_grow(public: Any, k: int, role: int) -> bool:
     """Whether window job k may take one more worker, server or both: within its limits, and some node has room."""
     if not public.planning or k >= public.window_count:
@@ -60,7 +59,7 @@ def may_grow(public: Any, k: int, role: int) -> bool:
     return public.fits[job.kind, role] > 0
 
 
-@njit(cache=True)
+@kernel
 def grow(public: Any, code: int) -> bool:
     """Carries out an allocation code."""
     k, role = (code - 1) // 3, (code - 1) % 3
@@ -68,7 +67,7 @@ def grow(public: Any, code: int) -> bool:
     return place_bundle(public, job) if role == BOTH else place(public, job, role)
 
 
-@njit(cache=True)
+@kernel
 def may_change_copies(public: Any, c: int, direction: int, server: int) -> bool:
     """Whether candidate c may gain or lose a copy on a server; ``server`` -1 asks for any. No undoing within a slot."""
     dataset = int(public.candidate[c])
@@ -81,7 +80,7 @@ def may_change_copies(public: Any, c: int, direction: int, server: int) -> bool:
     return may_drop(public, dataset, server) if server >= 0 else choose_drop(public, dataset) >= 0
 
 
-@njit(cache=True)
+@kernel
 def change_copies(public: Any, hidden: Any, c: int, direction: int, server: int) -> None:
     """Adds or drops a copy of candidate c on a server; ``server`` -1 lets the heuristic pick it."""
     dataset = int(public.candidate[c])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import differs_from_last, dominant_share, nodes_of
 from psgym.envs.cluster.placement import takes_tasks
 from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY
@@ -16,23 +15,23 @@ from psgym.envs.cluster.speed import estimated_speed
 JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 20, 8, 4, 6, 9
 
 
-@njit(cache=True)
+@kernel
 def _unit(x: float) -> float:
     return min(1.0, max(0.0, x))
 
 
-@njit(cache=True)
+@kernel
 def _signed_unit(x: float) -> float:
     return min(1.0, max(-1.0, x))
 
 
-@njit(cache=True)
+@kernel
 def _log_share(x: float, largest: float) -> float:
     """``log(1 + x)`` over ``log(1 + largest)``, within [0, 1]."""
     return math.log(1.0 + min(max(x, 0.0), largest)) / math.log(1.0 + largest)
 
 
-@njit(cache=True)
+@kernel
 def observe(public: Any, out: Any) -> None:
     """Writes a whole flat observation, shape ``(observation_size,)``."""
     settings = public.settings
@@ -58,7 +57,7 @@ def observe(public: Any, out: Any) -> None:
     _write_global(public, out, at)
 
 
-@njit(cache=True)
+@kernel
 def observe_growth(public: Any, k: int, out: Any) -> None:
     """Rewrites what a growth of window job k can have changed: its row, its nodes, and the cluster's."""
     _write_job(public, k, out, k * JOB_WIDTH)
@@ -73,7 +72,7 @@ def observe_growth(public: Any, k: int, out: Any) -> None:
     _write_global(public, out, at + public.nodes.on.shape[0] * NODE_WIDTH + FORECAST_WIDTH)
 
 
-@njit(cache=True)
+@kernel
 def _gain(public: Any, job: Any, servers: int, workers: int) -> float:
     """Relative gain in estimated speed of more tasks; 1 where it starts the job."""
     now = estimated_speed(public, job, job.servers, job.workers)
@@ -83,7 +82,7 @@ def _gain(public: Any, job: Any, servers: int, workers: int) -> float:
     return max(-1.0, 1.0 - now / then)
 
 
-@njit(cache=True)
+@kernel
 def _write_job(public: Any, k: int, out: Any, at: int) -> None:
     if k >= public.window_count:
         for f in range(JOB_WIDTH):
@@ -117,7 +116,7 @@ def _write_job(public: Any, k: int, out: Any, at: int) -> None:
     out[at + 19] = job.started
 
 
-@njit(cache=True)
+@kernel
 def _write_dataset(public: Any, dataset: int, out: Any, at: int) -> int:
     datasets, servers, settings = public.datasets, public.servers, public.settings
     count = servers.up.shape[0]
@@ -137,7 +136,7 @@ def _write_dataset(public: Any, dataset: int, out: Any, at: int) -> int:
     return at + count
 
 
-@njit(cache=True)
+@kernel
 def _write_node(public: Any, node: int, out: Any, at: int) -> None:
     nodes, settings = public.nodes, public.settings
     out[at] = nodes.on[node]
@@ -148,7 +147,7 @@ def _write_node(public: Any, node: int, out: Any, at: int) -> None:
     out[at + 5] = _unit(nodes.jobs[node] / 4.0)
 
 
-@njit(cache=True)
+@kernel
 def _write_global(public: Any, out: Any, at: int) -> None:
     settings, nodes, servers = public.settings, public.nodes, public.servers
     on, ready, waiting = 0, 0, 0

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from psgym.envs.cluster.jit import kernel
 
 WORKER, SERVER = 0, 1
 
 
-@njit(cache=True)
+@kernel
 def takes_tasks(public: Any, node: int) -> bool:
     """Whether new tasks may be placed on a node: on, booted, sound and not draining."""
     nodes = public.nodes
@@ -22,7 +22,7 @@ def takes_tasks(public: Any, node: int) -> bool:
     return nodes.ready_seconds[node] <= public.slot * public.settings.slot_seconds
 
 
-@njit(cache=True)
+@kernel
 def count_fits(public: Any, node: int, sign: int) -> None:
     """Adds (+1) or removes (-1) a node's part in ``fits``; call before and after a change of the node."""
     if not takes_tasks(public, node):
@@ -43,7 +43,7 @@ def count_fits(public: Any, node: int, sign: int) -> None:
             fits[k, 3] += sign
 
 
-@njit(cache=True)
+@kernel
 def recount_fits(public: Any) -> None:
     """Counts ``fits`` from nothing."""
     public.fits[:] = 0
@@ -51,7 +51,7 @@ def recount_fits(public: Any) -> None:
         count_fits(public, node, 1)
 
 
-@njit(cache=True)
+@kernel
 def bundle_fits(public: Any, kind: int) -> bool:
     """Whether a worker and a server of a kind can be placed together somewhere in the cluster."""
     worker, server, both, either = public.fits[kind, 0], public.fits[kind, 1], public.fits[kind, 2], public.fits[kind, 3]
@@ -63,7 +63,7 @@ def bundle_fits(public: Any, kind: int) -> bool:
     return not (worker == 1 and server == 1 and either == 1)
 
 
-@njit(cache=True)
+@kernel
 def _task_need(public: Any, job: Any, role: int) -> tuple[int, int]:
     kind = public.settings.kinds[job.kind]
     if role == WORKER:
@@ -71,13 +71,13 @@ def _task_need(public: Any, job: Any, role: int) -> tuple[int, int]:
     return kind.server_cpu, 0
 
 
-@njit(cache=True)
+@kernel
 def _hosts(public: Any, node: int, cpu: int, gpu: int) -> bool:
     nodes = public.nodes
     return nodes.cpu_free[node] >= cpu and nodes.gpu_free[node] >= gpu and takes_tasks(public, node)
 
 
-@njit(cache=True)
+@kernel
 def _has_task_on(job: Any, node: int) -> bool:
     for k in range(job.workers):
         if job.worker_node[k] == node:
@@ -88,7 +88,7 @@ def _has_task_on(job: Any, node: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def occupy(public: Any, job: Any, role: int, node: int) -> None:
     """Puts the job's next worker or server on a node that has room for it."""
     nodes = public.nodes
@@ -108,7 +108,7 @@ def occupy(public: Any, job: Any, role: int, node: int) -> None:
     count_fits(public, node, 1)
 
 
-@njit(cache=True)
+@kernel
 def vacate(public: Any, job: Any, role: int) -> None:
     """Takes the job's newest worker or server off its node."""
     nodes = public.nodes
@@ -128,7 +128,7 @@ def vacate(public: Any, job: Any, role: int) -> None:
     count_fits(public, node, 1)
 
 
-@njit(cache=True)
+@kernel
 def vacate_all(public: Any, job: Any) -> None:
     """Takes every task of a job off its node."""
     while job.workers > 0:
@@ -137,7 +137,7 @@ def vacate_all(public: Any, job: Any) -> None:
         vacate(public, job, SERVER)
 
 
-@njit(cache=True)
+@kernel
 def claim_last(public: Any, job: Any, sign: int) -> None:
     """Adds or removes the job's claims on the nodes of its last plan."""
     cpu, gpu = _task_need(public, job, WORKER)
@@ -149,7 +149,7 @@ def claim_last(public: Any, job: Any, sign: int) -> None:
         public.nodes.cpu_claimed[job.last_server_node[k]] += sign * cpu
 
 
-@njit(cache=True)
+@kernel
 def _last_node(job: Any, role: int) -> int:
     """The node that this job's next task of a role had in the last plan, or -1."""
     if role == WORKER:
@@ -157,7 +157,7 @@ def _last_node(job: Any, role: int) -> int:
     return int(job.last_server_node[job.servers]) if job.servers < job.last_servers else -1
 
 
-@njit(cache=True)
+@kernel
 def _score(public: Any, node: int, cpu: int, gpu: int) -> float:
     """Preference for a node: first one whose room nobody claims, then the one that the task unbalances least."""
     nodes, settings = public.nodes, public.settings
@@ -170,7 +170,7 @@ def _score(public: Any, node: int, cpu: int, gpu: int) -> float:
     return unclaimed + (cpu_share + gpu_share if gpu > 0 else cpu_share - gpu_share)
 
 
-@njit(cache=True)
+@kernel
 def _own_node(public: Any, job: Any, cpu: int, gpu: int) -> int:
     """A node that already holds a task of the job and has room that nobody claims, or -1."""
     nodes = public.nodes
@@ -182,7 +182,7 @@ def _own_node(public: Any, job: Any, cpu: int, gpu: int) -> int:
     return -1
 
 
-@njit(cache=True)
+@kernel
 def find_node(public: Any, job: Any, role: int) -> int:
     """The node for the job's next task: its old one, else one the job is on, else the best free one; -1 if none."""
     cpu, gpu = _task_need(public, job, role)
@@ -201,7 +201,7 @@ def find_node(public: Any, job: Any, role: int) -> int:
     return best
 
 
-@njit(cache=True)
+@kernel
 def place(public: Any, job: Any, role: int) -> bool:
     """Places the job's next worker or server; False, and nothing changed, if no node has room."""
     node = find_node(public, job, role)
@@ -215,7 +215,7 @@ def place(public: Any, job: Any, role: int) -> bool:
     return True
 
 
-@njit(cache=True)
+@kernel
 def place_bundle(public: Any, job: Any) -> bool:
     """Places one worker and one server; False, and nothing changed, if they do not fit together."""
     if not bundle_fits(public, job.kind):
@@ -233,7 +233,7 @@ def place_bundle(public: Any, job: Any) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def _place_pair(public: Any, job: Any, first: int, second: int) -> bool:
     node = find_node(public, job, first)
     claimed = node == _last_node(job, first)

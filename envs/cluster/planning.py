@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.placement import (
     SERVER,
     WORKER,
@@ -21,7 +20,7 @@ from psgym.envs.cluster.speed import remaining_seconds
 ONE_EACH = 0
 
 
-@njit(cache=True)
+@kernel
 def choose_window(public: Any) -> None:
     """Fills the window with the oldest half and the half nearest to its end, in order of arrival."""
     window, count = public.window, public.active_count
@@ -41,7 +40,7 @@ def choose_window(public: Any) -> None:
     public.window_count = filled
 
 
-@njit(cache=True)
+@kernel
 def _mark_shortest(public: Any, first: int, places: int) -> None:
     """Marks the ``places`` jobs from ``first`` on with the least estimated remaining time at one each.
 
@@ -66,7 +65,7 @@ def _mark_shortest(public: Any, first: int, places: int) -> None:
         best[k] = -1
 
 
-@njit(cache=True)
+@kernel
 def choose_candidates(public: Any) -> None:
     """Fills the candidates: half the hottest per copy, then the coldest per copy that have a copy to spare."""
     datasets, candidate = public.datasets, public.candidate
@@ -85,14 +84,14 @@ def choose_candidates(public: Any) -> None:
             found += 1
 
 
-@njit(cache=True)
+@kernel
 def heat_per_copy(public: Any, dataset: int) -> float:
     """Heat of a dataset over its live copies and those in flight (bytes/s per copy)."""
     datasets = public.datasets
     return datasets.heat[dataset] / max(1, datasets.live[dataset] + datasets.pending[dataset])
 
 
-@njit(cache=True)
+@kernel
 def _insert(public: Any, dataset: int, found: int, first: int, places: int, sign: float) -> int:
     """Inserts a dataset into an ordered part of the candidates if it belongs there; returns the part's new length."""
     part = public.candidate
@@ -108,7 +107,7 @@ def _insert(public: Any, dataset: int, found: int, first: int, places: int, sign
     return min(found + 1, places)
 
 
-@njit(cache=True)
+@kernel
 def _contains(values: Any, count: int, wanted: int) -> bool:
     for k in range(count):
         if values[k] == wanted:
@@ -116,7 +115,7 @@ def _contains(values: Any, count: int, wanted: int) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def open_plan(public: Any) -> None:
     """Starts the allocation anew: the window's jobs leave their nodes and the initial plan is laid.
 
@@ -141,7 +140,7 @@ def open_plan(public: Any) -> None:
             place_bundle(public, public.jobs[public.window[k]])
 
 
-@njit(cache=True)
+@kernel
 def _is_displaced(public: Any, job: Any) -> bool:
     for k in range(job.workers):
         if not takes_tasks(public, int(job.worker_node[k])):
@@ -152,7 +151,7 @@ def _is_displaced(public: Any, job: Any) -> bool:
     return False
 
 
-@njit(cache=True)
+@kernel
 def _move(public: Any, job: Any) -> None:
     workers, servers = job.workers, job.servers
     vacate_all(public, job)

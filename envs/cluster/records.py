@@ -181,9 +181,9 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("active_count", "i8"),
             ("window_count", "i8"),
             ("flight_count", "i8"),
-            ("active", "i4", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
-            ("window", "i4", (config.window,)),
-            ("candidate", "i4", (config.candidates,)),
+            ("active", "i8", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
+            ("window", "i8", (config.window,)),
+            ("candidate", "i8", (config.candidates,)),
             ("fits", "i8", (len(KINDS), 4)),  # nodes that fit a worker, a server, both together, either alone
             ("nodes", node),
             ("servers", server),
@@ -215,7 +215,7 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("refused", "?"),
             ("terminated", "?"),
             ("truncated", "?"),
-            ("terms", "f8", (len(TERMS),)),  # price x quantity of the slot
+            ("terms", "f8", (len(TERMS),)),  # parts of the reward
             ("done", "?"),
         ]
     )

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.records import LIVE_COPY
 from psgym.envs.cluster.slot import open_slot
 
@@ -23,7 +23,7 @@ LIST_JITTER = 0.1
 """Relative jitter of the sizes of a fixed list of jobs."""
 
 
-@njit(cache=True)
+@kernel
 def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
     """Draws scenario ``index`` (traffic and forecast are there already) and opens the first slot of its state.
 
@@ -50,7 +50,7 @@ def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
     return complete
 
 
-@njit(cache=True)
+@kernel
 def _zipf_weights(count: int, exponent: float) -> Any:
     weights = np.empty(count)
     total = 0.0
@@ -62,7 +62,7 @@ def _zipf_weights(count: int, exponent: float) -> Any:
     return weights
 
 
-@njit(cache=True)
+@kernel
 def _shuffled(count: int, rng: Any) -> Any:
     """Datasets in order of popularity."""
     order = np.empty(count, np.int64)
@@ -74,14 +74,14 @@ def _shuffled(count: int, rng: Any) -> Any:
     return order
 
 
-@njit(cache=True)
+@kernel
 def _draw_sizes(settings: Any, scenario: Any, rng: Any) -> None:
     for d in range(scenario.dataset_size.shape[0]):
         log_size = settings.dataset_log_sigma * rng.standard_normal()
         scenario.dataset_size[d] = settings.dataset_log_median_bytes * math.exp(log_size)
 
 
-@njit(cache=True)
+@kernel
 def _poisson(mean: float, rng: Any) -> int:
     """Knuth's product of uniforms, in parts small enough for the exponential not to underflow."""
     count = 0
@@ -95,7 +95,7 @@ def _poisson(mean: float, rng: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@kernel
 def _geometric(mean: float, rng: Any) -> int:
     """Number of trials up to the first success, with the given mean (at least 1)."""
     if mean <= 1.0:
@@ -103,7 +103,7 @@ def _geometric(mean: float, rng: Any) -> int:
     return 1 + int(math.log(1.0 - rng.random()) / math.log(1.0 - 1.0 / mean))
 
 
-@njit(cache=True)
+@kernel
 def _drift(settings: Any, order: Any, bursts: Any, rng: Any) -> None:
     """Lets some datasets swap ranks, old bursts fade and new ones break out."""
     count = order.shape[0]
@@ -119,7 +119,7 @@ def _drift(settings: Any, order: Any, bursts: Any, rng: Any) -> None:
         bursts[d] -= BURST_SHARE * math.log(1.0 - rng.random())
 
 
-@njit(cache=True)
+@kernel
 def _draw_background(settings: Any, scenario: Any, slot: int, order: Any, weights: Any, bursts: Any) -> None:
     """Demand of the background readers: half of it follows the traffic, the rest is steady."""
     total = settings.background_utilisation * settings.data_servers * settings.bandwidth_bytes_per_second
@@ -129,7 +129,7 @@ def _draw_background(settings: Any, scenario: Any, slot: int, order: Any, weight
         scenario.background[slot, d] = level * weights[rank] + total * bursts[d]
 
 
-@njit(cache=True)
+@kernel
 def _draw_arrivals(settings: Any, scenario: Any, slot: int, order: Any, weights: Any, rng: Any) -> bool:
     """Batches of jobs; those of a batch share kind, mode and dataset, as the runs of one user's sweep do."""
     batches = _poisson(settings.arrivals * scenario.traffic[slot + 1] / settings.batch_jobs, rng)
@@ -153,7 +153,7 @@ def _draw_arrivals(settings: Any, scenario: Any, slot: int, order: Any, weights:
     return True
 
 
-@njit(cache=True)
+@kernel
 def _rank(weights: Any, draw: float) -> int:
     rank = 0
     while rank < weights.shape[0] - 1 and draw >= weights[rank]:
@@ -162,7 +162,7 @@ def _rank(weights: Any, draw: float) -> int:
     return rank
 
 
-@njit(cache=True)
+@kernel
 def _draw_job(settings: Any, job: Any, rng: Any) -> None:
     if settings.list_samples[job.kind] > 0.0:
         job.samples = settings.list_samples[job.kind] * (1.0 + LIST_JITTER * (2.0 * rng.random() - 1.0))
@@ -175,7 +175,7 @@ def _draw_job(settings: Any, job: Any, rng: Any) -> None:
         job.multiplier[c] = noise if settings.hidden_coefficients else 1.0
 
 
-@njit(cache=True)
+@kernel
 def _start_state(state: Any, scenario: Any, rng: Any) -> None:
     public, settings = state.public, state.public.settings
     public.window[:] = -1
@@ -200,7 +200,7 @@ def _start_state(state: Any, scenario: Any, rng: Any) -> None:
             _store_copy(public, d, copy, rng)
 
 
-@njit(cache=True)
+@kernel
 def _store_copy(public: Any, dataset: int, copy: int, rng: Any) -> None:
     """Stores a first copy on the emptier of two random servers with room; none where there is no room."""
     servers, datasets = public.servers, public.datasets

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from psgym.envs.cluster.capacity import draw_node_failures, switch_off_drained, update_nodes
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import (
     admit_arrivals,
     ask_for_data,
@@ -23,7 +22,7 @@ from psgym.envs.cluster.storage import end_storage_slot, start_storage_slot, sto
 UNFINISHED, NODES, COPIES, UNAVAILABLE, STALL, HOT_TRAFFIC = range(6)
 
 
-@njit(cache=True)
+@kernel
 def advance(state: Any, scenario: Any) -> None:
     """Commits the plan, lives through one slot, books its cost, and opens the next slot."""
     public, hidden = state.public, state.hidden
@@ -57,20 +56,26 @@ def advance(state: Any, scenario: Any) -> None:
     if demanded > 0.0:
         terms[STALL] = settings.stall_price * hours * max(0.0, 1.0 - (totals.bytes_served - served) / demanded)
         terms[HOT_TRAFFIC] = settings.hot_traffic_price * hours * (totals.bytes_hot - hot) / demanded
-    reward = 0.0
-    for term in range(terms.shape[0]):
-        totals.cost[term] += terms[term]
-        if settings.rewarded[term]:
-            reward -= terms[term]
-    hidden.outcome.reward = reward / settings.reward_scale
-    hidden.outcome.slots_elapsed = 1
+    _reward(hidden, settings)
     learn_work(public, scenario, work)
     public.slot += 1
     _note_end(state, scenario)
     open_slot(state, scenario, event or waited > 0.0)
 
 
-@njit(cache=True)
+@kernel
+def _reward(hidden: Any, settings: Any) -> None:
+    """Books the cost of the slot and turns its terms into parts of the reward."""
+    outcome = hidden.outcome
+    outcome.slots_elapsed = 1
+    outcome.reward = 0.0
+    for term in range(outcome.terms.shape[0]):
+        hidden.totals.cost[term] += outcome.terms[term]
+        outcome.terms[term] *= -1.0 / settings.reward_scale if settings.rewarded[term] else 0.0
+        outcome.reward += outcome.terms[term]
+
+
+@kernel
 def _powered_seconds(state: Any) -> float:
     """Node-seconds of power in the slot: booting and draining count, a failed node does not."""
     public, hidden, settings = state.public, state.hidden, state.public.settings
@@ -82,7 +87,7 @@ def _powered_seconds(state: Any) -> float:
     return total
 
 
-@njit(cache=True)
+@kernel
 def learn_work(public: Any, scenario: Any, work: float) -> None:
     """Moving average, over about a day, of the work that a unit of traffic brings in a slot."""
     traffic = scenario.traffic[public.slot % (scenario.traffic.shape[0] - 1) + 1]
@@ -90,7 +95,7 @@ def learn_work(public: Any, scenario: Any, work: float) -> None:
         public.work_per_traffic += (work / max(traffic, 0.05) - public.work_per_traffic) / public.settings.slots_per_day
 
 
-@njit(cache=True)
+@kernel
 def _note_end(state: Any, scenario: Any) -> None:
     public, settings, outcome = state.public, state.public.settings, state.hidden.outcome
     all_done = public.known_jobs == scenario.job_count and public.active_count == 0
@@ -103,7 +108,7 @@ def _note_end(state: Any, scenario: Any) -> None:
     outcome.done = outcome.terminated or outcome.truncated
 
 
-@njit(cache=True)
+@kernel
 def open_slot(state: Any, scenario: Any, event: bool) -> None:
     """Prepares the decisions of a slot: what is now known, the window, the candidates, and a plan after an event."""
     public, settings = state.public, state.public.settings

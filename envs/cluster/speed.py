@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from psgym.envs.cluster.jit import kernel
 
 SYNCHRONOUS, ASYNCHRONOUS = 0, 1
 
 
-@njit(cache=True)
+@kernel
 def curve(kind: Any, mode: int, servers: int, workers: int, spread: float, multiplier: Any) -> float:
     """Speed of a job in samples/s (formulas in ``psgym.envs.cluster.kinds``), 0 without a server or a worker.
 
@@ -34,21 +34,21 @@ def curve(kind: Any, mode: int, servers: int, workers: int, spread: float, multi
     return batch / step
 
 
-@njit(cache=True)
+@kernel
 def estimated_speed(public: Any, job: Any, servers: int, workers: int) -> float:
     """What a policy expects of an allocation: the kind's curve times the job's observed ratio to it (samples/s)."""
     settings = public.settings
     return job.ratio * curve(settings.kinds[job.kind], job.mode, servers, workers, 0.0, settings.nominal)
 
 
-@njit(cache=True)
+@kernel
 def remaining_seconds(public: Any, job: Any, servers: int, workers: int) -> float:
     """Estimated time to the end at an allocation (s); ``inf`` where it does not run."""
     speed = estimated_speed(public, job, servers, workers)
     return (job.samples - job.done) / speed if speed > 0.0 else float("inf")
 
 
-@njit(cache=True)
+@kernel
 def observe_speed(public: Any, job: Any, speed: float, servers: int, workers: int) -> None:
     """Moves the job's ratio towards a newly observed speed at the allocation that it had."""
     settings = public.settings

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
 from psgym.envs.cluster.capacity import repair_seconds
 from psgym.envs.cluster.chance import SERVER_FAILURE, SERVER_REPAIR, uniform
 from psgym.envs.cluster.copies import end_flight
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.records import LIVE_COPY
 from psgym.replicas.heat import decay, updated_heat
 
@@ -21,7 +20,7 @@ HOT_UTILISATION = 0.9
 """A server above this utilisation counts as hot in the metric of hot traffic."""
 
 
-@njit(cache=True)
+@kernel
 def storage_substep(state: Any, scenario: Any) -> None:
     """Moves copies, serves the reads of jobs and background readers for one sub-slot, and updates heat."""
     public, hidden = state.public, state.hidden
@@ -32,7 +31,7 @@ def storage_substep(state: Any, scenario: Any) -> None:
     _account_reads(public, hidden, row)
 
 
-@njit(cache=True)
+@kernel
 def _move_copies(public: Any, hidden: Any) -> None:
     servers, settings = public.servers, public.settings
     hidden.server_copying[:] = 0.0
@@ -55,7 +54,7 @@ def _move_copies(public: Any, hidden: Any) -> None:
             index += 1
 
 
-@njit(cache=True)
+@kernel
 def _spread_load(public: Any, hidden: Any, background: Any) -> None:
     servers, datasets, load = public.servers, public.datasets, hidden.server_load
     load[:] = 0.0
@@ -69,7 +68,7 @@ def _spread_load(public: Any, hidden: Any, background: Any) -> None:
                 load[s] += share
 
 
-@njit(cache=True)
+@kernel
 def _serve(public: Any, hidden: Any) -> None:
     """The share that each server serves, and the statistics of load over the servers that are up."""
     servers, totals, dt = public.servers, hidden.totals, public.settings.storage_seconds
@@ -98,7 +97,7 @@ def _serve(public: Any, hidden: Any) -> None:
     totals.substeps += 1
 
 
-@njit(cache=True)
+@kernel
 def _account_reads(public: Any, hidden: Any, background: Any) -> None:
     servers, datasets, settings, totals = public.servers, public.datasets, public.settings, hidden.totals
     dt = settings.storage_seconds
@@ -124,7 +123,7 @@ def _account_reads(public: Any, hidden: Any, background: Any) -> None:
             totals.bytes_stalled += demand * (1.0 - share) * dt
 
 
-@njit(cache=True)
+@kernel
 def start_storage_slot(state: Any, scenario: Any) -> None:
     """Clears the sums of a slot and lets servers fail whose calendar says so."""
     public, hidden = state.public, state.hidden
@@ -143,7 +142,7 @@ def start_storage_slot(state: Any, scenario: Any) -> None:
                 _take_down(public, s)
 
 
-@njit(cache=True)
+@kernel
 def end_storage_slot(state: Any) -> None:
     """Publishes the slot's mean load and lets repaired servers come back with their disks."""
     public, hidden = state.public, state.hidden
@@ -159,7 +158,7 @@ def end_storage_slot(state: Any) -> None:
         public.datasets.changed[d] = 0
 
 
-@njit(cache=True)
+@kernel
 def _take_down(public: Any, server: int) -> None:
     public.servers.up[server] = False
     for d in range(public.datasets.size.shape[0]):
@@ -174,7 +173,7 @@ def _take_down(public: Any, server: int) -> None:
             index += 1
 
 
-@njit(cache=True)
+@kernel
 def _bring_up(public: Any, server: int) -> None:
     public.servers.up[server] = True
     for d in range(public.datasets.size.shape[0]):

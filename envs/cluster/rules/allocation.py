@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.moves import BOTH, STOP, may_grow
 from psgym.envs.cluster.placement import SERVER, WORKER, takes_tasks
@@ -21,7 +20,7 @@ LOOK_AHEAD = 3
 """Most servers, and most workers, that SRPT-Optimus adds in one increment."""
 
 
-@njit(cache=True)
+@kernel
 def next_allocation(public: Any, rule: int) -> int:
     """The next code of a rule, by its index in ``ALLOCATION_RULES``; ``STOP`` when it is content."""
     if not public.planning:
@@ -41,12 +40,12 @@ def next_allocation(public: Any, rule: int) -> int:
     return STOP
 
 
-@njit(cache=True)
+@kernel
 def _code(k: int, role: int) -> int:
     return 1 + 3 * k + role
 
 
-@njit(cache=True)
+@kernel
 def _gains_from_bundle(public: Any, k: int) -> bool:
     """Whether one worker and one server more fit, and are expected to make the job faster."""
     job = public.jobs[public.window[k]]
@@ -54,7 +53,7 @@ def _gains_from_bundle(public: Any, k: int) -> bool:
     return may_grow(public, k, BOTH) and estimated_speed(public, job, job.servers + 1, job.workers + 1) > now
 
 
-@njit(cache=True)
+@kernel
 def _in_order(public: Any, shortest_first: bool) -> int:
     """FIFO and SRTF: fill the first job of the order until it gets no faster, then the next.
 
@@ -73,7 +72,7 @@ def _in_order(public: Any, shortest_first: bool) -> int:
     return _code(best, BOTH) if best >= 0 else STOP
 
 
-@njit(cache=True)
+@kernel
 def _drf(public: Any, stops: bool) -> int:
     """Dominant resource fairness (Ghodsi et al., NSDI 2011): a bundle for the job of least dominant share.
 
@@ -88,7 +87,7 @@ def _drf(public: Any, stops: bool) -> int:
     return _code(best, BOTH) if best >= 0 else STOP
 
 
-@njit(cache=True)
+@kernel
 def free_shares(public: Any) -> tuple[float, float]:
     """Free CPU and GPU of the nodes that take tasks, as shares of the whole cluster."""
     nodes, settings = public.nodes, public.settings
@@ -100,7 +99,7 @@ def free_shares(public: Any) -> tuple[float, float]:
     return cpu / (settings.nodes * settings.node_cpu), gpu / max(1, settings.nodes * settings.node_gpu)
 
 
-@njit(cache=True)
+@kernel
 def _alignment(public: Any, k: int, free_cpu: float, free_gpu: float) -> float:
     settings = public.settings
     kind = settings.kinds[public.jobs[public.window[k]].kind]
@@ -108,7 +107,7 @@ def _alignment(public: Any, k: int, free_cpu: float, free_gpu: float) -> float:
     return cpu * free_cpu + kind.worker_gpu / max(1, settings.nodes * settings.node_gpu) * free_gpu
 
 
-@njit(cache=True)
+@kernel
 def _tetris(public: Any) -> int:
     """Tetris (Grandl et al., SIGCOMM 2014): alignment of demand and free resources, less weighted remaining work.
 
@@ -133,13 +132,13 @@ def _tetris(public: Any) -> int:
     return _code(best, BOTH)
 
 
-@njit(cache=True)
+@kernel
 def _one_each_work(public: Any, k: int) -> float:
     job = public.jobs[public.window[k]]
     return remaining_seconds(public, job, 1, 1) * dominant_share(public.settings, job.kind, 1, 1)
 
 
-@njit(cache=True)
+@kernel
 def _optimus(public: Any) -> int:
     """Optimus as published (Peng et al., EuroSys 2018): one each in order of arrival, then the largest gain.
 
@@ -164,7 +163,7 @@ def _optimus(public: Any) -> int:
     return best
 
 
-@njit(cache=True)
+@kernel
 def _srpt_optimus(public: Any) -> int:
     """The largest relative gain in remaining time per dominant share, over increments of up to three of each task.
 
@@ -200,7 +199,7 @@ def _srpt_optimus(public: Any) -> int:
     return best
 
 
-@njit(cache=True)
+@kernel
 def _room_for(public: Any, kind: int, servers: int, workers: int, free_cpu: float, free_gpu: float) -> bool:
     settings = public.settings
     row = settings.kinds[kind]
@@ -210,7 +209,7 @@ def _room_for(public: Any, kind: int, servers: int, workers: int, free_cpu: floa
     return workers * row.worker_gpu <= free_gpu * settings.nodes * settings.node_gpu + 1e-6
 
 
-@njit(cache=True)
+@kernel
 def _hesrpt(public: Any) -> int:
     """heSRPT (Berg et al., SIGMETRICS 2020) for speedup sqrt(share): bundles towards each job's optimal share.
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
-
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.moves import DOWN, STOP, UP, may_order
 
 STATIC, REACTIVE, FORECAST = range(3)
 
 
-@njit(cache=True)
+@kernel
 def next_capacity(public: Any, rule: int) -> int:
     """The next code of a rule, by its index in ``CAPACITY_RULES``.
 
@@ -33,7 +32,7 @@ def next_capacity(public: Any, rule: int) -> int:
     return STOP
 
 
-@njit(cache=True)
+@kernel
 def _powered(public: Any) -> int:
     count = 0
     for n in range(public.nodes.on.shape[0]):
@@ -42,7 +41,7 @@ def _powered(public: Any) -> int:
     return count
 
 
-@njit(cache=True)
+@kernel
 def nodes_in_demand(public: Any) -> int:
     """Nodes that one worker and one server for each unfinished job need, with headroom; at least one."""
     settings, share = public.settings, 0.0
@@ -51,7 +50,7 @@ def nodes_in_demand(public: Any) -> int:
     return _nodes(settings, share)
 
 
-@njit(cache=True)
+@kernel
 def nodes_forecast(public: Any) -> int:
     """Nodes for the largest forecast of traffic, at the learned work that a unit of traffic brings in a slot."""
     settings, traffic = public.settings, 0.0
@@ -60,6 +59,6 @@ def nodes_forecast(public: Any) -> int:
     return _nodes(settings, public.work_per_traffic * traffic / settings.slot_seconds)
 
 
-@njit(cache=True)
+@kernel
 def _nodes(settings: Any, share: float) -> int:
     return max(1, min(settings.nodes, int(math.ceil(settings.reactive_headroom * share * settings.nodes))))

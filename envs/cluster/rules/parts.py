@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.moves import change_copies, grow, order
 from psgym.envs.cluster.rules.allocation import next_allocation
 from psgym.envs.cluster.rules.capacity import next_capacity
 from psgym.envs.cluster.rules.replicas import next_replica
 
 
-@njit(cache=True)
+@kernel
 def run_rules(public: Any, hidden: Any) -> None:
     """Lets the configured rules decide what the agent does not, just before a slot is lived through."""
     settings = public.settings

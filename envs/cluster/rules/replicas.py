@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.moves import ADD, DROP, STOP, may_change_copies
 from psgym.envs.cluster.planning import heat_per_copy
 from psgym.replicas.rules import is_cold, is_hot
@@ -13,7 +12,7 @@ from psgym.replicas.rules import is_cold, is_hot
 NO_OP, STATIC, HOT_COLD = range(3)
 
 
-@njit(cache=True)
+@kernel
 def next_replica(public: Any, rule: int) -> int:
     """The next code of a rule, by its index in ``REPLICA_RULES``; a dataset changes at most once a slot."""
     if rule == STATIC:
@@ -23,12 +22,12 @@ def next_replica(public: Any, rule: int) -> int:
     return STOP
 
 
-@njit(cache=True)
+@kernel
 def _code(c: int, direction: int) -> int:
     return 1 + 2 * c + direction
 
 
-@njit(cache=True)
+@kernel
 def _static(public: Any) -> int:
     """Keeps the initial number of copies."""
     for c in range(public.candidate.shape[0]):
@@ -39,7 +38,7 @@ def _static(public: Any) -> int:
     return STOP
 
 
-@njit(cache=True)
+@kernel
 def _hot_cold(public: Any) -> int:
     """Hot/cold with hysteresis: the hottest dataset above tau gains a copy; else the coldest below eta tau loses one."""
     settings, datasets = public.settings, public.datasets

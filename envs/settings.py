@@ -1,0 +1,69 @@
+"""What ``gym.make`` arguments mean: from a preset, a configuration and traffic to the objects that run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.envs.cluster.config import ClusterConfig, ConfigError, as_config
+from psgym.envs.presets import preset as named_preset
+from psgym.envs.traffic import ArrayTraffic, SyntheticTraffic, TraceTraffic, TrafficSource
+
+if TYPE_CHECKING:
+    from psgym.envs.traces import Traffic
+
+TrafficLike: TypeAlias = "TrafficSource | Traffic | NDArray[Any] | list[float] | str | os.PathLike[str] | None"
+
+RESET_OPTIONS = ("traffic",)
+
+
+def make_config(default: str, preset: str | None, config: ClusterConfig | Mapping[str, Any] | None, changes: Mapping[str, Any]) -> ClusterConfig:
+    """The configuration of ``gym.make(id, preset=..., config=..., field=value, ...)``.
+
+    Raises:
+        ConfigError: If both ``preset`` and ``config`` are given, or a field is unknown or out of range.
+    """
+    if config is None:
+        return named_preset(preset or default, **changes)
+    if preset is not None:
+        raise ConfigError(f"give either preset ({preset!r}) or config, not both")
+    return ClusterConfig.from_mapping({**vars(as_config(config)), **changes}) if changes else as_config(config)
+
+
+def make_source(traffic: TrafficLike, column: str | None, part: str, config: ClusterConfig) -> TrafficSource:
+    """The traffic source that an argument names: None (synthetic), an array, a CSV file, a trace, or a source itself."""
+    if traffic is None:
+        return SyntheticTraffic()
+    if isinstance(traffic, (str, os.PathLike)):
+        from psgym.envs.traces import read_traffic
+
+        trace = read_traffic(os.fspath(traffic), column, round(config.slot_seconds), config.max_load)
+        return TraceTraffic(trace, part)
+    if isinstance(traffic, (np.ndarray, list, tuple)):
+        return ArrayTraffic(list(traffic))
+    if hasattr(traffic, "part") and callable(traffic.part):
+        return TraceTraffic(traffic, part)
+    if hasattr(traffic, "sample"):
+        return traffic
+    raise TypeError(f"traffic must be a file name, an array, a Traffic or a source with sample(), not {type(traffic).__name__}")
+
+
+def reset_source(options: Mapping[str, Any] | None, config: ClusterConfig) -> TrafficSource | None:
+    """The traffic that ``reset(options={"traffic": ...})`` asks for, or None.
+
+    Raises:
+        ValueError: If an option is unknown.
+    """
+    if not options:
+        return None
+    for key in options:
+        if key not in RESET_OPTIONS:
+            near = difflib.get_close_matches(str(key), RESET_OPTIONS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(RESET_OPTIONS)}"
+            raise ValueError(f"unknown reset option {key!r}{hint}")
+    return make_source(options["traffic"], None, "train", config) if options.get("traffic") is not None else None

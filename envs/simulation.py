@@ -1,0 +1,136 @@
+"""A batch of simulated clusters: the arrays that the kernels work on, and resets. Single environments have a batch of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.envs.cluster.config import ClusterConfig, ConfigError
+from psgym.envs.cluster.decide import refresh, step_batch
+from psgym.envs.cluster.features import observation_size
+from psgym.envs.cluster.metrics import METRICS
+from psgym.envs.cluster.records import HORIZONS, allocate, for_kernels, write_settings
+from psgym.envs.cluster.scenario import begin_episode
+from psgym.envs.traffic import TrafficDay, TrafficSource
+from psgym.predictors.seasonal_ewma_kernel import seasonal_ewma_table
+
+FORECAST_LEVEL = 0.8
+_HORIZONS = np.array(HORIZONS, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A cluster at one moment: a copy of its state, and its scenario, which nothing changes."""
+
+    state: np.ndarray
+    scenario: np.ndarray
+
+
+class Simulation:
+    """``count`` clusters of one configuration.
+
+    Attributes:
+        observations: float32, shape ``(count, observation_size(config))``; kept up to date in place.
+        masks: bool, shape ``(count, actions)``; which actions are legal.
+        metrics: float64, shape ``(count, len(METRICS))``.
+        states, scenarios: structured arrays of shape ``(count,)``.
+    """
+
+    def __init__(
+        self, config: ClusterConfig, decides: frozenset[str], rewarded: tuple[str, ...], source: TrafficSource, count: int = 1
+    ) -> None:
+        """Allocates the arrays; nothing is drawn before ``reset``."""
+        self.config = config
+        self.source = source
+        self.count = count
+        self.states, self.scenarios = allocate(config, count)
+        for index in range(count):
+            write_settings(self.states["public"]["settings"][index], config, decides, rewarded)
+        self.actions = int(self.states["public"]["settings"]["actions"][0])
+        self.observations = np.zeros((count, observation_size(config)), np.float32)
+        self.masks = np.zeros((count, self.actions), np.bool_)
+        self.metrics = np.zeros((count, len(METRICS)))
+        self._keep_template()
+
+    def _keep_template(self) -> None:
+        """Remembers the bytes of a cluster before its first slot, up to the long arrays at the end of each part."""
+        public, hidden = self.states.dtype["public"], self.states.dtype["hidden"]
+        assert public.fields is not None and hidden.fields is not None and self.states.dtype.fields is not None
+        hidden_start = self.states.dtype.fields["hidden"][1]
+        self._parts = (
+            slice(0, public.fields["jobs"][1]),
+            slice(hidden_start, hidden_start + hidden.fields["completion"][1]),
+        )
+        raw = self._bytes()
+        self._template = tuple(raw[0, part].copy() for part in self._parts)
+
+    def _bytes(self) -> NDArray[np.uint8]:
+        return np.asarray(self.states).view(np.uint8).reshape(self.count, -1)
+
+    def _clear(self, index: int) -> None:
+        """Zeroes what the last episode used; pages that no episode has touched stay untouched."""
+        known = int(self.states["public"]["known_jobs"][index])
+        for part in ("public", "hidden"):
+            jobs = np.asarray(self.states[part]["jobs"])[index, :known]
+            jobs.view(np.uint8)[:] = 0
+        raw = self._bytes()
+        for part, template in zip(self._parts, self._template, strict=True):
+            raw[index, part] = template
+
+    def reset(self, index: int, rng: np.random.Generator, source: TrafficSource | None = None) -> TrafficDay:
+        """Draws an episode for one cluster and opens its first slot.
+
+        Raises:
+            ConfigError: If more jobs arrive than ``max_jobs``.
+            TrafficError: If the traffic cannot fill an episode.
+        """
+        day = (source or self.source).sample(rng, self.config)
+        self._clear(index)
+        scenario = self.scenarios[index]
+        slots = self.config.slots
+        scenario["traffic"][:] = day.values[day.first - 1 : day.first + slots]
+        scenario["first_slot_of_day"], scenario["day"] = day.slot_of_day, day.day
+        series = np.ascontiguousarray(day.values[: day.first + slots - 1])
+        period = self.config.slots_per_day
+        seasonal_ewma_table(series, day.first - 1, period, _HORIZONS, FORECAST_LEVEL, scenario["forecast"])
+        if not begin_episode(self.states, self.scenarios, index, rng):
+            raise ConfigError(f"more than max_jobs={self.config.max_jobs} jobs arrive in this episode; raise max_jobs")
+        self.refresh(index)
+        return day
+
+    def refresh(self, index: int) -> None:
+        """Writes observation, mask and metrics of one cluster anew."""
+        refresh(self.states, self.scenarios, index, self.observations, self.masks, self.metrics)
+
+    def step(self, actions: NDArray[np.int64]) -> None:
+        """Carries out one decision in every cluster whose action is not negative."""
+        step_batch(self.states, self.scenarios, actions, self.observations, self.masks, self.metrics)
+
+    def snapshot(self, index: int = 0) -> Snapshot:
+        """Copies one cluster."""
+        part = slice(index, index + 1)
+        return Snapshot(self.states[part].copy(), self.scenarios[part].copy())
+
+    def restore(self, snapshot: Snapshot, index: int = 0) -> None:
+        """Puts a copied cluster in the place of one.
+
+        Raises:
+            ValueError: If the snapshot is of a cluster of another shape.
+        """
+        if snapshot.state.dtype != self.states.dtype or snapshot.scenario.dtype != self.scenarios.dtype:
+            raise ValueError("the snapshot is of a cluster of another shape; its configuration differs from this one's")
+        self.states[index : index + 1] = snapshot.state
+        self.scenarios[index : index + 1] = snapshot.scenario
+        self.refresh(index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles plain arrays: NumPy's record view is put back by ``__setstate__``."""
+        return {**self.__dict__, "states": np.asarray(self.states), "scenarios": np.asarray(self.scenarios)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restores the arrays in the form that the kernels want."""
+        self.__dict__.update(state)
+        self.states, self.scenarios = for_kernels(self.states), for_kernels(self.scenarios)
