@@ -8,23 +8,28 @@ from numpy.typing import NDArray
 from psgym.predictors.arima import ARIMA
 from psgym.predictors.base import Forecaster
 from psgym.predictors.gru import GRU
-from psgym.predictors.hybrid_kernels import combine
+from psgym.predictors.hybrid_kernels import combine, correct_intercepts
 from psgym.predictors.naive import EWMA, SeasonalNaive
 from psgym.predictors.residual_gru import ResidualGRU
 from psgym.predictors.seasonal_ewma import SeasonalEWMA
 from psgym.predictors.state import State
 
+# For series too short to estimate them: a level and a day that move slowly, a week that moves fast.
+STEADY = (0.05, 0.05, 0.3, 0.8)
+
 
 class Hybrid(Forecaster):
     """A weighted mean of experts: ARIMA, GRU, a GRU on the errors of the ARIMA, a seasonal EWMA and naive guards.
 
-    The weight of an expert at a horizon is a power of the inverse of its mean absolute error at that horizon, over
+    ARIMA and GRU enter twice: as they are, and with the recent mean of their errors added, which follows a shift of the
+    level. The weight of an expert at a horizon is a power of the inverse of its mean absolute error at that horizon, over
     forecasts whose target has been observed, with exponential forgetting. The guards cost nothing while the models are
     good and take over when the series leaves what they were fitted on.
 
     Args:
         experts: forecasters by name; None is the list above with their defaults and this seed.
         experts_fitted: whether the experts have been fitted on the same series, on one scale, and are used as they are.
+        corrected: names of the experts that enter a second time, corrected, as `<name>_corrected`.
         power: how sharply weights follow errors.
         half_life: periods of the shortest season in which the weight of an error halves.
         seed: of the default experts.
@@ -39,7 +44,8 @@ class Hybrid(Forecaster):
         self,
         experts: Mapping[str, Forecaster] | None = None,
         experts_fitted: bool = False,
-        power: float = 8.0,
+        corrected: Sequence[str] = ("arima", "gru"),
+        power: float = 12.0,
         half_life: float = 3.0,
         seed: int = 0,
         season: Sequence[int] = (24, 168),
@@ -51,6 +57,7 @@ class Hybrid(Forecaster):
         super().__init__(season, horizon, transform, levels, gamma)
         self.experts = None if experts is None else dict(experts)
         self.experts_fitted = experts_fitted
+        self.corrected = tuple(corrected)
         self.power = power
         self.half_life = half_life
         self.seed = seed
@@ -59,7 +66,10 @@ class Hybrid(Forecaster):
     def weights_(self) -> dict[str, NDArray[np.float64]]:
         """Current weight of each expert per horizon, shape [horizon]."""
         self._require_fitted()
-        return {name: row.copy() for name, row in zip(self.experts_, self._state["weights"], strict=True)}
+        return {name: row.copy() for name, row in zip(self._names(), self._state["weights"], strict=True)}
+
+    def _names(self) -> list[str]:
+        return [*self.experts_, *(f"{name}_corrected" for name in self.corrected)]
 
     def _default_experts(self) -> dict[str, Forecaster]:
         shared = {"season": self.season, "horizon": self.horizon, "levels": self.levels, "gamma": self.gamma}
@@ -69,6 +79,7 @@ class Hybrid(Forecaster):
             "gru": GRU(seed=self.seed, **shared),
             "residual_gru": ResidualGRU(base=arima, base_fitted=True, seed=self.seed, **shared),
             "seasonal_ewma": SeasonalEWMA(**shared),
+            "steady_ewma": SeasonalEWMA(STEADY, **shared),
             "ewma": EWMA(**shared),
         }
         for period in self.season_:
@@ -82,8 +93,11 @@ class Hybrid(Forecaster):
                 raise ValueError(f"experts[{name!r}].horizon={expert.horizon} is not horizon={self.horizon}")
             if not self.experts_fitted:
                 expert._fit_on_scale(y, self.season_, self.transform_)
+        unknown = set(self.corrected) - set(self.experts_)
+        if unknown:
+            raise ValueError(f"corrected={self.corrected}: no expert {sorted(unknown)[0]!r} among {list(self.experts_)}")
         # What the experts were worth on the fitted part, counted as one half-life, is where weights start.
-        self.prior_errors_ = np.zeros((len(self.experts_) + 1, self.horizon))
+        self.prior_errors_ = np.zeros((len(self._names()) + 1, self.horizon))
         state = self._new_state()
         self._advance(state, z, y, np.empty((len(z), self.horizon)))
         count = np.maximum(state["errors"][-1], 1e-12)
@@ -93,12 +107,14 @@ class Hybrid(Forecaster):
         return self.half_life * (self.season_[0] if self.season_ else 24)
 
     def _new_state(self) -> State:
-        count = len(self.experts_)
+        count, corrected = len(self._names()), len(self.corrected)
         return {
             "clock": np.zeros(1, np.int64),
             "ring": np.zeros((self.horizon, count, self.horizon)),
             "errors": self.prior_errors_.copy(),
             "weights": np.full((count, self.horizon), 1.0 / count),
+            "correction_ring": np.zeros((self.horizon, corrected, self.horizon)),
+            "correction_sums": np.zeros((corrected + 1, self.horizon)),
             "experts": {name: self._expert_state(expert) for name, expert in self.experts_.items()},
         }
 
@@ -116,18 +132,22 @@ class Hybrid(Forecaster):
     def _advance(
         self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
     ) -> None:
-        tables = np.empty((len(self.experts_), len(z), self.horizon))
         names = list(self.experts_)
-        for row, (name, expert) in zip(tables, self.experts_.items(), strict=True):
+        tables = np.empty((len(self._names()), len(z), self.horizon))
+        for row, (name, expert) in zip(tables, self.experts_.items(), strict=False):
             base = self._base_name(expert)
             if base is not None and isinstance(expert, ResidualGRU):
                 expert._correct(state["experts"][name], z, tables[names.index(base)], row)
             else:
                 expert._advance(state["experts"][name], z, y, row)
         retention = 0.5 ** (1.0 / self._half_life_slots())
+        raw = tables[[names.index(name) for name in self.corrected]]
+        correct_intercepts(
+            state["clock"], state["correction_ring"], state["correction_sums"], z, raw, retention, tables[len(names) :]
+        )
         combine(
             state["clock"], state["ring"], state["errors"], state["weights"],
-            y, np.ascontiguousarray(tables.transpose(1, 0, 2)), self.transform_.packed(), self.power, retention, out,
+            y, tables, self.transform_.packed(), self.power, retention, out,
         )  # fmt: skip
 
     def _get_learned(self) -> State:

@@ -6,6 +6,41 @@ from numpy.typing import NDArray
 from psgym.predictors.transform import inverse
 
 
+CORRECTION_PRIOR_SLOTS = 10.0
+
+
+@numba.njit(cache=True)
+def correct_intercepts(
+    clock: NDArray, ring: NDArray, sums: NDArray, z: NDArray, experts: NDArray, retention: float, out: NDArray
+) -> None:
+    """Adds to forecasts the recent mean of their realised errors, which follows a shift of the level.
+
+    An intercept correction (Clements and Hendry 1996) per horizon, with exponential forgetting and shrunk to none.
+
+    Args:
+        clock: values seen so far, shape [1]; it is left to `combine` to move it.
+        ring: the last forecasts, shape [H, C, H]; sums: weighted errors [C, H] and, in the last row, weights,
+            shape [C + 1, H]; both changed in place.
+        z: new values on the standardised scale, shape [n].
+        experts: forecasts on that scale, shape [C, n, H].
+        retention: share of the sums kept per slot.
+        out: receives the corrected forecasts, shape [C, n, H].
+    """
+    count, ahead = out.shape[0], out.shape[2]
+    for i in range(z.shape[0]):
+        t = clock[0] + i
+        for h in range(1, min(t, ahead) + 1):
+            k, slot = h - 1, (t - h) % ahead
+            for c in range(count):
+                sums[c, k] = retention * sums[c, k] + z[i] - ring[slot, c, k]
+            sums[count, k] = retention * sums[count, k] + 1.0
+        slot = t % ahead
+        for c in range(count):
+            for k in range(ahead):
+                ring[slot, c, k] = experts[c, i, k]
+                out[c, i, k] = experts[c, i, k] + sums[c, k] / (sums[count, k] + CORRECTION_PRIOR_SLOTS)
+
+
 @numba.njit(cache=True)
 def combine(
     clock: NDArray, ring: NDArray, errors: NDArray, weights: NDArray,
@@ -24,7 +59,7 @@ def combine(
         errors: sums of weighted errors [K, H] and, in the last row, of the weights themselves, shape [K + 1, H].
         weights: receives the current weights, shape [K, H].
         y: new values, shape [n].
-        experts: the experts' z forecasts, shape [n, K, H].
+        experts: the experts' z forecasts, shape [K, n, H].
         packed: the transform.
         power: how sharply weights follow errors.
         retention: share of the sums kept per slot.
@@ -53,6 +88,6 @@ def combine(
             out[i, k] = 0.0
             for e in range(count):
                 weights[e, k] /= total
-                ring[slot, e, k] = experts[i, e, k]
-                out[i, k] += weights[e, k] * experts[i, e, k]
+                ring[slot, e, k] = experts[e, i, k]
+                out[i, k] += weights[e, k] * experts[e, i, k]
         clock[0] = t + 1

@@ -29,6 +29,7 @@ class SeasonalEWMA(Forecaster):
     absolute error over 1, 3, 12 and `horizon` steps on the second half. The environments' default, which needs no fit, is `seasonal_ewma_table`.
 
     Args:
+        smoothing: alpha, delta, omega and phi, each in [0, 1], if they are not to be estimated.
         season, horizon, transform, levels, gamma: see `Forecaster`; the first two seasons are used.
 
     Attributes:
@@ -37,6 +38,7 @@ class SeasonalEWMA(Forecaster):
 
     def __init__(
         self,
+        smoothing: tuple[float, float, float, float] | None = None,
         season: Sequence[int] = (24, 168),
         horizon: int = 48,
         transform: str = "auto",
@@ -44,13 +46,19 @@ class SeasonalEWMA(Forecaster):
         gamma: float = 0.05,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
+        self.smoothing = smoothing
+        if smoothing is not None and not (len(smoothing) == 4 and all(0.0 <= value <= 1.0 for value in smoothing)):
+            raise ValueError(f"smoothing={smoothing}: four values in [0, 1]")
 
     def _learn(self, z: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-        from scipy.optimize import minimize
-
         first, second = (*self.season_, 1, 1)[:2]
         # Factors that had seen the values they are scored on would make smoothing look useless.
         self.first_, self.second_ = _starting_factors(z[: len(z) // 2], first, second)
+        self.smoothing_ = self._estimated(z) if self.smoothing is None else np.array(self.smoothing)
+
+    def _estimated(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        from scipy.optimize import minimize
+
         starts = [_to_free(start) for start in STARTS]
         best = min(
             (
@@ -59,7 +67,7 @@ class SeasonalEWMA(Forecaster):
             ),
             key=lambda result: float(result.fun),
         )
-        self.smoothing_ = self._parameters(best.x)
+        return self._parameters(best.x)
 
     def _parameters(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
         parameters = 1.0 / (1.0 + np.exp(-np.clip(free, -30.0, 30.0)))

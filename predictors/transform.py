@@ -21,6 +21,7 @@ class Transform:
         spread: standard deviation of g there, or 1 if that is 0.
         lowest: forecasts below it (in z) are clipped before they are mapped back; one range below what was seen.
         highest: likewise above, so that an exponential can never overflow.
+        fence: logarithms below it are taken at it, so that an outage is not a value of minus five deviations.
         floor: smallest possible value in units of the series: 0 if none seen was negative, else -inf.
     """
 
@@ -30,6 +31,7 @@ class Transform:
     spread: float
     lowest: float
     highest: float
+    fence: float
     floor: float
 
     @classmethod
@@ -51,17 +53,22 @@ class Transform:
         log = kind == "log1p" or (kind == "auto" and positive and _is_skewed(y))
         whole = bool(np.all(y == np.floor(y)))
         unit = 1.0 if whole or not log else max(float(y.mean()) / 20.0, 1e-12)
-        g = np.log1p(y / unit) if log else y
+        g, fence = y, -np.inf
+        if log:
+            g = np.log1p(y / unit)
+            fence = _lower_fence(g)
+            g = np.maximum(g, fence)
         centre, spread = float(g.mean()), float(g.std())
         if spread <= 1e-9 * max(1.0, abs(centre)):
             spread = 1.0
         z = (g - centre) / spread
         reach = max(float(z.max() - z.min()), 1.0)
-        return cls(log, unit, centre, spread, float(z.min()) - reach, float(z.max()) + reach, 0.0 if positive else -np.inf)
+        lowest, highest = float(z.min()) - reach, float(z.max()) + reach
+        return cls(log, unit, centre, spread, lowest, highest, fence, 0.0 if positive else -np.inf)
 
     def forward(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps values of the series to z; values below the logarithm's domain are taken at its floor."""
-        g = np.log1p(np.maximum(y, 0.0) / self.unit) if self.log else y
+        g = np.maximum(np.log1p(np.maximum(y, 0.0) / self.unit), self.fence) if self.log else y
         return np.asarray((g - self.centre) / self.spread)
 
     def inverse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -70,14 +77,20 @@ class Transform:
         return np.array([inverse(v, packed) for v in z.ravel()]).reshape(z.shape)
 
     def packed(self) -> NDArray[np.float64]:
-        """The attributes as one array, shape [7], the form that kernels and files take."""
-        return np.array([self.log, self.unit, self.centre, self.spread, self.lowest, self.highest, self.floor])
+        """The attributes as one array, shape [8], the form that kernels and files take."""
+        return np.array([self.log, self.unit, self.centre, self.spread, self.lowest, self.highest, self.fence, self.floor])
 
     @classmethod
     def unpacked(cls, packed: NDArray[np.float64]) -> "Transform":
         """The inverse of `packed`."""
         log, *rest = packed.tolist()
         return cls(bool(log), *rest)
+
+
+def _lower_fence(g: NDArray[np.float64]) -> float:
+    """Tukey's far-out fence: three interquartile ranges below the first quartile (Tukey 1977)."""
+    first, third = np.quantile(g, [0.25, 0.75])
+    return float(first - 3.0 * (third - first)) if third > first else -np.inf
 
 
 def _is_skewed(y: NDArray[np.float64]) -> bool:
@@ -95,4 +108,4 @@ def inverse(z: float, packed: NDArray[np.float64]) -> float:
     g = min(max(z, packed[4]), packed[5]) * packed[3] + packed[2]
     if packed[0] > 0.5:
         g = packed[1] * math.expm1(g)
-    return max(g, packed[6])
+    return max(g, packed[7])
