@@ -1,0 +1,228 @@
+"""Measures the forecasters on real series and on generated ones, and keeps the raw results.
+
+    python benchmarks/forecasting.py --data TRACES --out benchmarks/results/forecasting.json
+
+One resumable command: what the output file already holds is not measured again. `--data` is the folder that holds
+`forecast/` and `jobs/` (see docs/forecasting.md for the sources). Prints the summary at the end.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.predictors import ARIMA, EWMA, GRU, Hybrid, ResidualGRU, SeasonalEWMA, SeasonalNaive
+from psgym.predictors.backtest import backtest, split_at
+from psgym.predictors.hybrid import STEADY
+
+SEEDS = (0, 1, 2)
+HORIZONS = (1, 12, 48)
+Loader = Callable[[Path], NDArray[np.float64]]
+
+
+def read_minutes(path: Path, minutes: int, column: str = "value", segment: str | None = None) -> NDArray[np.float64]:
+    """Sums of a regular or gapped CSV per slot of some minutes; empty slots are 0."""
+    totals: Counter[int] = Counter()
+    with gzip.open(path, "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            if segment is None or (row["segment"] == segment and row["outage"] == "0"):
+                totals[_minute(row["timestamp"]) // minutes] += float(row[column] or 0.0)
+    first, last = min(totals), max(totals)
+    return np.array([totals[slot] for slot in range(first, last + 1)], np.float64)
+
+
+def read_philly(path: Path) -> NDArray[np.float64]:
+    """Jobs submitted per hour."""
+    counts: Counter[int] = Counter()
+    with gzip.open(path, "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            counts[_minute(row["submit_time"]) // 60] += 1
+    return np.array([counts[slot] for slot in range(min(counts), max(counts) + 1)], np.float64)
+
+
+def _minute(stamp: str) -> int:
+    return int(np.datetime64(stamp.replace(" ", "T"), "m").astype(np.int64))
+
+
+def series() -> dict[str, tuple[int, Loader]]:
+    """Minutes per slot and loader of each series by name."""
+    table: dict[str, tuple[int, Loader]] = {
+        "wikipedia-60": (60, lambda root: read_minutes(root / "forecast/wikipedia_1h_2018_2019.csv.gz", 60)),
+        "philly-60": (60, lambda root: read_philly(root / "jobs/philly_jobs_2017Oct03_Nov19.csv.gz")),
+    }
+    for m in (5, 15, 60):
+        for segment in ("jul", "aug"):
+            table[f"nasa-{segment}-{m}"] = (m, _loader("nasa_ksc_1min_1995.csv.gz", m, "value", segment))
+        table[f"wc98-{m}"] = (m, _loader("wc98_1min_1998.csv.gz", m, "value", None))
+    for m in (10, 30, 60):
+        table[f"venus-{m}"] = (m, _loader("helios_venus_10min_2020AprJul.csv.gz", m, "submit_gpu_job", None))
+    table["generated-sarima"] = (60, lambda _: generate_sarima(np.random.default_rng(1), 2880))
+    table["generated-threshold"] = (60, lambda _: generate_threshold(np.random.default_rng(2), 2880))
+    table["generated-counts"] = (60, lambda _: generate_counts(np.random.default_rng(3), 2880))
+    return table
+
+
+def _loader(file: str, minutes: int, column: str, segment: str | None) -> Loader:
+    return lambda root: read_minutes(root / "forecast" / file, minutes, column, segment)
+
+
+def generate_sarima(rng: np.random.Generator, length: int) -> NDArray[np.float64]:
+    """(1, 0, 1)(0, 1, 1)24 with phi .7, theta .2, Theta -.6, around 500."""
+    e = rng.normal(0.0, 10.0, length + 400)
+    w = np.zeros(length + 400)
+    for t in range(25, len(w)):
+        w[t] = 0.7 * w[t - 1] + e[t] + 0.2 * e[t - 1] - 0.6 * e[t - 24] - 0.12 * e[t - 25]
+    day = 200.0 * np.sin(2 * np.pi * np.arange(24) / 24)
+    y = np.empty(len(w))
+    y[:24] = 500.0 + day
+    for t in range(24, len(w)):
+        y[t] = y[t - 24] + w[t]
+    return np.maximum(y[400:], 0.0)
+
+
+def generate_threshold(rng: np.random.Generator, length: int) -> NDArray[np.float64]:
+    """A day and a week around which a threshold autoregression moves: slow above 0, oscillating below."""
+    x = np.zeros(length)
+    for t in range(1, length):
+        x[t] = (0.9 if x[t - 1] > 0.0 else -0.5) * x[t - 1] + rng.normal(0.0, 20.0)
+    phase = 2 * np.pi * np.arange(length)
+    return np.maximum(500.0 + 150.0 * np.sin(phase / 24) + 80.0 * np.sin(phase / 168) + x, 0.0)
+
+
+def generate_counts(rng: np.random.Generator, length: int) -> NDArray[np.float64]:
+    """Negative binomial counts (r = 2) whose mean has a day, a weekend and a slowly moving level."""
+    level = np.cumsum(rng.normal(0.0, 0.02, length))
+    phase = np.arange(length)
+    rate = 30.0 * np.exp(0.6 * np.sin(2 * np.pi * phase / 24) - 0.4 * (phase % 168 >= 120) + level - level.mean())
+    return rng.poisson(rng.gamma(2.0, rate / 2.0)).astype(np.float64)
+
+
+def measure(name: str, minutes: int, y: NDArray[np.float64], done: dict[str, Any], save: Callable[[], None]) -> None:
+    """Adds to `done` the result of every seed that it lacks."""
+    missing = [seed for seed in SEEDS if str(seed) not in done]
+    if not missing:
+        return
+    day = 1440 // minutes
+    season = (day, 7 * day)
+    train, _ = split_at(len(y))
+    steady_parts = {
+        "arima": ARIMA(season=season),
+        "seasonal_ewma": SeasonalEWMA(season=season),
+        "steady_ewma": SeasonalEWMA(STEADY, season=season),
+        "ewma": EWMA(season=season),
+    }
+    for period in season:
+        steady_parts[f"naive_{period}"] = SeasonalNaive(period, season=season, transform="auto")
+    fixed = backtest(steady_parts, y, HORIZONS)
+    for seed in missing:
+        learned = {
+            "gru": GRU(seed=seed, season=season),
+            "residual_gru": ResidualGRU(steady_parts["arima"], base_fitted=True, seed=seed, season=season),
+        }
+        networks = backtest(learned, y, HORIZONS)
+        hybrid = Hybrid({**steady_parts, **learned}, experts_fitted=True, seed=seed, season=season)
+        hybrid.fit(y[:train])
+        all_parts = {**steady_parts, **learned, "hybrid": hybrid}
+        result = backtest(all_parts, y, HORIZONS, against=("arima", "gru"), fit=False)
+        for cost in (fixed["costs"], networks["costs"]):
+            result["costs"] |= cost
+        result["tests"] = [row for row in result["tests"] if row["name"] == "hybrid"]
+        result["orders"] = [str(order) for order in steady_parts["arima"].orders_]
+        result["minutes"] = minutes
+        done[str(seed)] = _rounded(result)
+        save()
+        print(name, seed, headline(done[str(seed)]), flush=True)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def mean_mase(result: dict[str, Any]) -> dict[str, float]:
+    """Mean MASE over 1..48 by forecaster."""
+    return {row["name"]: row["mase"] for row in result["scores"] if row["horizon"] == "mean"}
+
+
+def ratios(result: dict[str, Any]) -> dict[str, float]:
+    """The hybrid relative to its parts and to the better seasonal naive forecast."""
+    score = mean_mase(result)
+    naive = min(value for name, value in score.items() if name.startswith("naive"))
+    better = min(score["arima"], score["gru"])
+    return {
+        "better part": score["hybrid"] / better,
+        "arima": score["hybrid"] / score["arima"],
+        "gru": score["hybrid"] / score["gru"],
+        "naive": score["hybrid"] / naive,
+    }
+
+
+def headline(result: dict[str, Any]) -> str:
+    """Ratios and 95 % coverage on one line."""
+    cover = [row["coverage_95"] for row in result["scores"] if row["name"] == "hybrid" and row["horizon"] != "mean"]
+    return " ".join(f"{k}={v:.3f}" for k, v in ratios(result).items()) + f" cover={cover}"
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The table of docs/forecasting.md: ratios per series (mean over seeds), geometric means, tests and coverage."""
+    lines = [
+        "| series | hybrid / better part | / ARIMA | / GRU | / better seasonal naive | coverage 95 % at 1, 12, 48 |",
+        "|---|---|---|---|---|---|",
+    ]
+    every: list[list[float]] = []
+    for name, seeds in results.items():
+        rows = [list(ratios(result).values()) for result in seeds.values()]
+        every += rows
+        mean = np.mean(rows, axis=0)
+        covered = np.mean([_hybrid_coverage(result) for result in seeds.values()], axis=0)
+        lines.append(f"| {name} | " + " | ".join(f"{v:.3f}" for v in mean) + " | " + _three(covered) + " |")
+    every_log = np.log(np.array(every))
+    lines.append("| geometric mean | " + " | ".join(f"{v:.3f}" for v in np.exp(every_log.mean(axis=0))) + " | |")
+    lines.append("| largest of any seed | " + " | ".join(f"{v:.3f}" for v in np.exp(every_log.max(axis=0))) + " | |")
+    cells = [row for seeds in results.values() for result in seeds.values() for row in result["tests"]]
+    for horizons, label in ((HORIZONS, "h = 1, 12, 48"), (("mean",), "mean over 1..48")):
+        chosen = [row for row in cells if row["horizon"] in horizons]
+        better = sum(row["p"] < 0.05 and row["statistic"] < 0 for row in chosen)
+        worse = sum(row["p"] < 0.05 and row["statistic"] > 0 for row in chosen)
+        lines.append(f"\nDiebold-Mariano, {label}: better in {better}, worse in {worse} of {len(chosen)} cells.")
+    return "\n".join(lines)
+
+
+def _hybrid_coverage(result: dict[str, Any]) -> list[float]:
+    return [row["coverage_95"] for row in result["scores"] if row["name"] == "hybrid" and row["horizon"] in HORIZONS]
+
+
+def _three(values: NDArray[np.float64]) -> str:
+    return ", ".join(f"{v:.3f}" for v in values)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecasting.json"))
+    parser.add_argument("--only", nargs="*", help="names of series; all by default")
+    arguments = parser.parse_args()
+    results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+
+    def save() -> None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(results, indent=None, separators=(",", ":")))
+
+    for name, (minutes, load) in series().items():
+        if not arguments.only or name in arguments.only:
+            measure(name, minutes, load(arguments.data), results.setdefault(name, {}), save)
+    print(summary({name: seeds for name, seeds in results.items() if seeds}))
+
+
+if __name__ == "__main__":
+    main()
