@@ -43,7 +43,7 @@ class ARIMA(Forecaster):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.05,
+        gamma: float = 0.15,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.order = order

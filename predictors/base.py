@@ -68,7 +68,7 @@ class Forecaster(ABC):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.05,
+        gamma: float = 0.15,
     ) -> None:
         self.season = tuple(int(s) for s in season)
         self.horizon = int(horizon)

@@ -45,14 +45,14 @@ class Hybrid(Forecaster):
         experts: Mapping[str, Forecaster] | None = None,
         experts_fitted: bool = False,
         corrected: Sequence[str] = ("arima", "gru"),
-        power: float = 12.0,
+        power: float = 16.0,
         half_life: float = 3.0,
         seed: int = 0,
         season: Sequence[int] = (24, 168),
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.05,
+        gamma: float = 0.15,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.experts = None if experts is None else dict(experts)

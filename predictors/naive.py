@@ -28,7 +28,7 @@ class SeasonalNaive(Forecaster):
         horizon: int = 48,
         transform: str = "identity",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.05,
+        gamma: float = 0.15,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.period = period
@@ -81,7 +81,7 @@ class EWMA(Forecaster):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.05,
+        gamma: float = 0.15,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.smoothing = smoothing
