@@ -15,7 +15,7 @@ export PIP_BUILD_CONSTRAINT := constraints.txt
 run: .venv/train
 	$(BIN)/python train.py $(ARGS)
 
-# Two processes halve the time; a file stays in one of them, so that its kernels compile once.
+# Two processes; a file stays in one of them, so that its kernels compile once.
 test: .venv/dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
 
