@@ -1,0 +1,129 @@
+"""Runs one policy on a batch of days, drained, and keeps what the comparison needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from psgym.agents.bound import lower_bound
+from psgym.agents.policies import Policy
+from psgym.agents.seeds import Part, episode_seeds
+from psgym.envs.cluster.config import ClusterConfig
+from psgym.envs.cluster.metrics import METRICS
+from psgym.envs.settings import make_config
+from psgym.envs.traces import Traffic, read_traffic
+from psgym.envs.vector import ClusterVectorEnv
+from psgym.envs.views import VIEWS
+
+PolicyMaker = Callable[[ClusterVectorEnv], Policy]
+PERCENTILES = np.arange(101)
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days that every policy of a comparison lives through."""
+
+    view_id: str
+    config: ClusterConfig
+    traffic: Traffic | None
+    part: Part
+    seeds: Sequence[int]
+
+    def make(self, **changes: Any) -> ClusterVectorEnv:
+        """Build the batch of all days, reset; an ended day rests until all have ended."""
+        config = ClusterConfig.from_mapping({**vars(self.config), "drain": True, **changes})
+        env = ClusterVectorEnv(
+            len(self.seeds),
+            self.view_id,
+            config=config,
+            traffic=self.traffic,
+            part=self.part,
+            autoreset_mode=AutoresetMode.DISABLED,
+        )
+        env.reset(seed=list(self.seeds))
+        return env
+
+    def bound(self) -> Mapping[str, NDArray[np.float64]]:
+        """Return the metrics that no policy can undercut on these days."""
+        return lower_bound(self.make().simulation)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one policy did on all days."""
+
+    metrics: Mapping[str, NDArray[np.float64]]
+    """Metrics at the end of each day, shape ``(days,)``."""
+    day: NDArray[np.int64]
+    """Calendar day of each episode."""
+    completion_percentiles: NDArray[np.float64]
+    """Percentiles 0, 1, ..., 100 of the completion time of all jobs that finished, in seconds; empty without jobs."""
+    seconds_per_decision: float
+    """CPU time of `predict` for one decision of one cluster; a batch of clusters shares the overhead of a call."""
+
+
+def make_days(
+    view_id: str,
+    part: Part,
+    seed: int,
+    count: int,
+    preset: str | None = None,
+    config: ClusterConfig | Mapping[str, Any] | None = None,
+    traffic: Traffic | str | None = None,
+    traffic_column: str | None = None,
+) -> Days:
+    """Choose the days of a part; a traffic file is read once.
+
+    Raises:
+        ValueError: If `count` is below 1, or the configuration cannot be used.
+    """
+    if count < 1:
+        raise ValueError(f"days must be at least 1, not {count!r}")
+    settings = make_config(VIEWS[view_id].preset, preset, config, {})
+    if isinstance(traffic, str):
+        traffic = read_traffic(traffic, traffic_column, round(settings.slot_seconds), settings.max_load)
+    return Days(view_id, settings, traffic, part, episode_seeds(part, seed, count))
+
+
+def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:
+    """Let a policy decide on all days at once until every day has ended.
+
+    Args:
+        days: The days.
+        make: Builds the policy for a vector environment.
+        changes: Fields of the configuration that differ for this policy, such as ``initial``.
+    """
+    env = days.make(**changes)
+    policy = make(env)
+    observation, infos = env.simulation.observations.copy(), {}
+    if env.config.observation == "structured":
+        observation, infos = env.reset(seed=list(days.seeds))
+    over = np.zeros(env.num_envs, np.bool_)
+    start, state = np.ones(env.num_envs, np.bool_), None
+    seconds, decisions = 0.0, 0
+    while not over.all():
+        began = time.process_time()
+        actions, state = policy.predict(observation, state, start, deterministic=True)
+        seconds += time.process_time() - began
+        decisions += int((~over).sum())
+        observation, _, terminated, truncated, infos = env.step(actions)
+        over, start = terminated | truncated, np.zeros(env.num_envs, np.bool_)
+    return Run(
+        metrics={name: infos[name] for name in METRICS},
+        day=env.simulation.scenarios["day"].copy(),
+        completion_percentiles=_completion_percentiles(env),
+        seconds_per_decision=seconds / decisions,
+    )
+
+
+def _completion_percentiles(env: ClusterVectorEnv) -> NDArray[np.float64]:
+    hidden = np.asarray(env.simulation.states)["hidden"]
+    finished = hidden["totals"]["finished"]
+    times = np.concatenate([row[:count] for row, count in zip(hidden["completion"], finished, strict=True)])
+    return np.percentile(times, PERCENTILES) if len(times) else times

@@ -1,0 +1,219 @@
+"""Decision makers with SB3's ``predict``: the rules of the environments behind one verb, and a random one.
+
+A rule reads the public record of the environment that it is bound to, not the observation, and is the same kernel that
+the environments run for the parts that an agent does not decide.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
+from psgym.envs.cluster.decide import COMMIT, next_actions
+from psgym.envs.simulation import Simulation
+from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, VIEWS
+
+Observation: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
+Actions: TypeAlias = NDArray[np.int64]
+
+CAPACITY_NAMES = {name: code for code, name in enumerate(CAPACITY_RULES)}
+REPLICA_NAMES = {name: code for code, name in enumerate(REPLICA_RULES)}
+ALLOCATION_NAMES = {"do-nothing" if name == "none" else name: code for code, name in enumerate(ALLOCATION_RULES)}
+PARTS = {"capacity": CAPACITY_NAMES, "replicas": REPLICA_NAMES, "allocation": ALLOCATION_NAMES}
+"""Names and codes of the rules of each part, in the order in which a composed name lists the parts."""
+
+SIMPLE = ("random", "do-nothing")
+"""Policies that fit every id."""
+
+REFERENCES = {
+    CAPACITY.id: "forecast",
+    REPLICAS.id: "hot-cold",
+    ALLOCATION.id: "srpt-optimus",
+    CLUSTER.id: "static+hot-cold+srpt-optimus",
+}
+"""The strongest known rule of each id, with which the others are compared."""
+
+
+class Policy(Protocol):
+    """Whatever decides: a rule, or a model of SB3."""
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, Any]:
+        """Return one action for each cluster, and the policy's own state."""
+        ...
+
+
+class PolicyError(ValueError):
+    """A policy's name that means nothing for an id; the message lists the names that do."""
+
+
+class RulePolicy:
+    """A composition of rules, one for each part that the agent decides."""
+
+    def __init__(self, env: Any, capacity: int = 0, replicas: int = 0, allocation: int = 0) -> None:
+        """Binds codes of rules (indices into the ``*_RULES`` of the configuration) to an environment."""
+        self._simulation = simulation_of(env)
+        self._codes = (capacity, replicas, allocation)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, Any]:
+        """Return the rules' next action in every cluster; rules have neither memory nor chance."""
+        actions = np.zeros(self._simulation.count, np.int64)
+        next_actions(self._simulation.states, *self._codes, actions)
+        return _shaped(actions, observation), state
+
+
+class RandomPolicy:
+    """Any legal action, all equally likely."""
+
+    def __init__(self, env: Any, seed: int = 0) -> None:
+        """Binds the policy to an environment; ``seed`` fixes its choices."""
+        self._simulation = simulation_of(env)
+        self._rng = np.random.default_rng(seed)
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, Any]:
+        """Draw an action for every cluster."""
+        masks = self._simulation.masks
+        draws = self._rng.random(masks.shape)
+        draws[~masks] = -1.0
+        return _shaped(draws.argmax(axis=1), observation), state
+
+
+class CommitPolicy:
+    """Does nothing: commits every slot at once, so that initial plans and first copies stay."""
+
+    def __init__(self, env: Any) -> None:
+        """Binds the policy to an environment."""
+        self._count = simulation_of(env).count
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, Any]:
+        """Return COMMIT for every cluster."""
+        return _shaped(np.full(self._count, COMMIT, np.int64), observation), state
+
+
+def simulation_of(env: Any) -> Simulation:
+    """Return the simulated clusters of an environment: single and wrapped, vector, or SB3's.
+
+    Raises:
+        TypeError: If the environment is not one of psgym.
+    """
+    simulation = getattr(getattr(env, "unwrapped", env), "simulation", None)
+    if not isinstance(simulation, Simulation):
+        raise TypeError(f"a policy can be bound to an environment of psgym, not to {env!r}")
+    return simulation
+
+
+def _shaped(actions: NDArray[np.int64], observation: Observation) -> Actions:
+    """Give a single cluster's action the shape that its observation asks for: none, or a batch of one."""
+    if isinstance(observation, Mapping):
+        single = next(iter(observation.values())).ndim == 2
+    else:
+        single = observation.ndim == 1
+    return actions[0] if single else actions
+
+
+def part_names(view_id: str) -> dict[str, dict[str, int]]:
+    """Return the names and codes of the rules of each part that the agent decides.
+
+    Raises:
+        PolicyError: If the id is unknown.
+    """
+    if view_id not in VIEWS:
+        raise PolicyError(f"no environment {view_id!r}{_hint(view_id, tuple(VIEWS))}; there are {', '.join(VIEWS)}")
+    return {part: names for part, names in PARTS.items() if part in VIEWS[view_id].decides}
+
+
+def policy_names(view_id: str) -> tuple[str, ...]:
+    """Return every name that fits an id: with several parts, every composition of their rules."""
+    compositions = [""]
+    for names in part_names(view_id).values():
+        compositions = [f"{start}+{name}" if start else name for start in compositions for name in names]
+    return tuple(dict.fromkeys((*SIMPLE, *compositions)))
+
+
+def usual_policies(view_id: str) -> tuple[str, ...]:
+    """Return the policies that a comparison runs when none is named.
+
+    They are all that fit, except that compositions of several parts vary one part of the reference at a time.
+    """
+    parts = part_names(view_id)
+    reference = REFERENCES[view_id].split("+")
+    varied = [
+        "+".join([*reference[:place], name, *reference[place + 1 :]])
+        for place, names in enumerate(parts.values())
+        for name in names
+    ]
+    return tuple(dict.fromkeys((*SIMPLE, *varied)))
+
+
+def make_policy(name: str, env: Any, view_id: str, seed: int = 0) -> Policy:
+    """Build a policy by its name and bind it to an environment.
+
+    Args:
+        name: ``random``, ``do-nothing``, or a rule of each part that the agent decides, joined by ``+`` in the order
+            capacity, replicas, allocation: ``srpt-optimus``, ``forecast+hot-cold+srpt-optimus``.
+        env: A single environment, a ``ClusterVectorEnv`` or a ``ClusterVecEnv``.
+        view_id: Id of the environment.
+        seed: Seed of the random policy.
+
+    Raises:
+        PolicyError: If the name does not fit the id; the message suggests one that does.
+    """
+    parts = part_names(view_id)
+    if name == "random":
+        return RandomPolicy(env, seed)
+    if name == "do-nothing":
+        return CommitPolicy(env)
+    rules = name.split("+")
+    if len(rules) != len(parts):
+        raise _misfit(name, view_id)
+    codes = {}
+    for rule, (part, names) in zip(rules, parts.items(), strict=True):
+        if rule not in names:
+            raise _misfit(name, view_id, f"no {part} rule {rule!r}{_hint(rule, tuple(names))}; ")
+        codes[part] = names[rule]
+    return RulePolicy(env, **codes)
+
+
+def check_policy(name: str, view_id: str) -> None:
+    """Raise the error that `make_policy` would, without an environment."""
+    if name not in policy_names(view_id):
+        make_policy(name, None, view_id)
+
+
+def _misfit(name: str, view_id: str, why: str = "") -> PolicyError:
+    shape = "+".join(f"({'|'.join(names)})" for names in part_names(view_id).values())
+    near = "" if why else _hint(name, policy_names(view_id))
+    return PolicyError(f"no policy {name!r} for {view_id}{near}: {why}names are {', '.join(SIMPLE)} or {shape}")
+
+
+def _hint(name: str, names: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
