@@ -8,6 +8,7 @@ from psgym.predictors.naive import EWMA, SeasonalNaive
 from psgym.predictors.residual_gru import ResidualGRU
 from psgym.predictors.seasonal_ewma import SeasonalEWMA, seasonal_ewma_table
 from psgym.predictors.series import Series, fill_gaps, read_series
+from psgym.predictors.storage import load_forecaster, save_forecaster
 
 __all__ = [
     "ARIMA",
@@ -22,6 +23,8 @@ __all__ = [
     "SeasonalNaive",
     "Series",
     "fill_gaps",
+    "load_forecaster",
     "read_series",
+    "save_forecaster",
     "seasonal_ewma_table",
 ]

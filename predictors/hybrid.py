@@ -155,6 +155,8 @@ class Hybrid(Forecaster):
         return super()._get_learned() | {"prior_errors_": self.prior_errors_, "experts_": parts}
 
     def _set_learned(self, learned: State) -> None:
-        self.experts_ = self.experts if self.experts is not None else self.experts_
+        # The parts of a hybrid that is rebuilt from a file come with their own learned attributes.
+        assert self.experts is not None
+        self.experts_ = self.experts
         self.prior_errors_ = learned["prior_errors_"]
         super()._set_learned(learned)

@@ -65,3 +65,12 @@ class ResidualGRU(GRU):
         base = np.empty_like(out)
         self.base_._advance(state["base"], z, y, base)
         self._correct(state, z, base, out)
+
+    def _get_learned(self) -> State:
+        return super()._get_learned() | {"base_": self.base_._get_learned()}
+
+    def _set_learned(self, learned: State) -> None:
+        # A part that is rebuilt from a file comes with its own learned attributes.
+        assert self.base is not None
+        self.base_ = self.base
+        super()._set_learned(learned)

@@ -1,0 +1,168 @@
+"""From expected demand to the number of nodes: a quantile whose margin is learned from what it missed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SCALE_FLOOR = 1e-9
+
+
+@dataclass(frozen=True)
+class CapacityPlan:
+    """What a planner asks for.
+
+    Attributes:
+        need: quantile of the need per slot ahead and resource, shape [lead, R].
+        target: what to hold of each resource, shape [R].
+        nodes: whole nodes that hold it.
+    """
+
+    need: NDArray[np.float64]
+    target: NDArray[np.float64]
+    nodes: int
+
+
+class CapacityPlanner:
+    """Plans capacity for a quantile of the need over the provisioning lead time.
+
+    The need h slots ahead is at most E + k_h s_h (E / level)^p with probability `quantile`: E is the expected need, s_h
+    the exponentially weighted mean absolute error at that horizon, and k_h a tracked quantile of the error in units of
+    it, which moves out when it was missed and in when it was not (see `psgym.predictors.calibration`). Errors count
+    when they are realised.
+
+    Capacity grows on the forecast and shrinks only on what was observed: the target is the larger of the largest
+    quantile over the lead time and the largest need observed in the last `cooldown` slots.
+
+    Args:
+        node: what one node offers of each resource, shape [R].
+        quantile: share of slots in which the need is to be met.
+        lead: slots from an order to a usable node, >= 1.
+        cooldown: slots for which an observed need is remembered, >= 1.
+        gamma: step of the tracked quantile, in mean absolute errors.
+        half_life: slots after which the weight of an error halves.
+        power: p, how the error grows with the expected need: 0 not at all, 1 in proportion, 1/2 as for counts.
+    """
+
+    def __init__(
+        self,
+        node: ArrayLike,
+        quantile: float = 0.9,
+        lead: int = 1,
+        cooldown: int = 6,
+        gamma: float = 0.05,
+        half_life: float = 168.0,
+        power: float = 0.5,
+    ) -> None:
+        self.node = np.atleast_1d(np.asarray(node, np.float64))
+        self.quantile, self.lead, self.cooldown = quantile, int(lead), int(cooldown)
+        self.gamma, self.half_life, self.power = gamma, half_life, power
+        if not 0.0 < quantile < 1.0:
+            raise ValueError(f"quantile={quantile}: must be between 0 and 1")
+        if self.lead < 1 or self.cooldown < 1:
+            raise ValueError(f"lead={lead}, cooldown={cooldown}: both must be >= 1")
+        resources = len(self.node)
+        start = normal_start(quantile)
+        self.state = {
+            "clock": np.zeros(1, np.int64),
+            "score": np.full((self.lead, resources), start),
+            "scale": np.zeros((self.lead, resources)),
+            "level": np.zeros((2, resources)),
+            "ring": np.zeros((self.lead, self.lead, resources, 3)),
+            "observed": np.zeros((self.cooldown, resources)),
+        }
+
+    def plan(self, observed: ArrayLike, expected: ArrayLike) -> CapacityPlan:
+        """Learns from the need of this slot, then plans for the next ones.
+
+        Args:
+            observed: need in the slot that has ended, shape [R].
+            expected: mean need 1..lead slots ahead, shape [lead, R].
+
+        Raises:
+            ValueError: a shape does not fit, or a value is negative or not finite.
+        """
+        now, ahead = np.atleast_1d(np.asarray(observed, np.float64)), np.asarray(expected, np.float64)
+        ahead = ahead.reshape(self.lead, -1) if ahead.ndim == 1 else ahead
+        if now.shape != self.node.shape or ahead.shape != (self.lead, len(self.node)):
+            raise ValueError(
+                f"observed {now.shape} and expected {ahead.shape}: expected {self.node.shape} and "
+                f"{(self.lead, len(self.node))}"
+            )
+        if not (np.isfinite(now).all() and np.isfinite(ahead).all() and now.min() >= 0.0 and ahead.min() >= 0.0):
+            raise ValueError(f"observed {now} and expected {ahead}: finite values >= 0")
+        need, target = np.empty_like(ahead), np.empty(len(self.node))
+        plan_step(
+            *self.state.values(), now, ahead, self.quantile, self.gamma,
+            0.5 ** (1.0 / self.half_life), self.power, need, target,
+        )  # fmt: skip
+        return CapacityPlan(need, target, nodes_for(target, self.node))
+
+    def __repr__(self) -> str:
+        return (
+            f"CapacityPlanner(node={self.node.tolist()}, quantile={self.quantile}, lead={self.lead}, "
+            f"cooldown={self.cooldown})"
+        )
+
+
+def normal_start(quantile: float) -> float:
+    """The tracked quantile before any error is known: that of a normal error, in mean absolute errors."""
+    from psgym.predictors.seasonal_ewma_kernel import normal_quantile
+
+    return float(normal_quantile(quantile)) * math.sqrt(math.pi / 2.0)
+
+
+@numba.njit(cache=True)
+def nodes_for(target: NDArray, node: NDArray) -> int:
+    """The fewest whole nodes that offer a target of every resource, both of shape [R]."""
+    nodes = 0
+    for r in range(target.shape[0]):
+        if target[r] > 0.0:
+            nodes = max(nodes, math.ceil(target[r] / node[r] - 1e-9))
+    return nodes
+
+
+@numba.njit(cache=True)
+def plan_step(
+    clock: NDArray, score: NDArray, scale: NDArray, level: NDArray, ring: NDArray, observed: NDArray,
+    now: NDArray, expected: NDArray, quantile: float, gamma: float, retention: float, power: float,
+    need: NDArray, target: NDArray,
+) -> None:  # fmt: skip
+    """One step of `CapacityPlanner`, for use inside other kernels.
+
+    Args:
+        clock: slots so far, shape [1]. score, scale: tracked quantile and mean absolute error, shape [lead, R].
+        level: weighted sum and weight of the observed need, shape [2, R].
+        ring: last plans, shape [lead, lead, R, 3]: expected need, its quantile, and the unit of its error.
+        observed: last needs, shape [cooldown, R]. All six are the state and are changed in place.
+        now: need of the slot that has ended, shape [R]; expected: mean need ahead, shape [lead, R].
+        quantile, gamma, power: see `CapacityPlanner`; retention: share of the sums kept per slot.
+        need: receives the quantiles, shape [lead, R]; target: receives what to hold, shape [R].
+    """
+    lead, resources, t = score.shape[0], score.shape[1], clock[0]
+    for r in range(resources):
+        for h in range(1, min(t, lead) + 1):
+            k, slot = h - 1, (t - h) % lead
+            mean, bound, unit = ring[slot, k, r, 0], ring[slot, k, r, 1], ring[slot, k, r, 2]
+            # A running mean until the half-life has passed, so that the first error does not set the scale for long.
+            weight = max(1.0 - retention, 1.0 / (t - h + 1.0))
+            scale[k, r] += weight * (abs(now[r] - mean) / unit - scale[k, r])
+            score[k, r] += gamma * ((1.0 if now[r] > bound else 0.0) - (1.0 - quantile))
+        level[0, r] = retention * level[0, r] + now[r]
+        level[1, r] = retention * level[1, r] + 1.0
+        usual = level[0, r] / level[1, r] + SCALE_FLOOR
+        observed[t % observed.shape[0], r] = now[r]
+        target[r] = 0.0
+        for k in range(lead):
+            unit = ((expected[k, r] + 0.1 * usual) / usual) ** power
+            # Before an error is known, the unit is half of what is expected.
+            width = scale[k, r] * unit if t > k else 0.5 * expected[k, r]
+            need[k, r] = max(expected[k, r] + score[k, r] * width, 0.0)
+            ring[t % lead, k, r, 0], ring[t % lead, k, r, 1], ring[t % lead, k, r, 2] = expected[k, r], need[k, r], unit
+            target[r] = max(target[r], need[k, r])
+        for i in range(observed.shape[0]):
+            target[r] = max(target[r], observed[i, r])
+    clock[0] = t + 1
