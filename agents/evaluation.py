@@ -36,9 +36,9 @@ class Days:
     seeds: Sequence[int]
 
     def make(self, **changes: Any) -> ClusterVectorEnv:
-        """Build the batch of all days, reset; an ended day rests until all have ended."""
+        """Build the batch of all days; an ended day rests until all have ended."""
         config = ClusterConfig.from_mapping({**vars(self.config), "drain": True, **changes})
-        env = ClusterVectorEnv(
+        return ClusterVectorEnv(
             len(self.seeds),
             self.view_id,
             config=config,
@@ -46,12 +46,12 @@ class Days:
             part=self.part,
             autoreset_mode=AutoresetMode.DISABLED,
         )
-        env.reset(seed=list(self.seeds))
-        return env
 
     def bound(self) -> Mapping[str, NDArray[np.float64]]:
         """Return the metrics that no policy can undercut on these days."""
-        return lower_bound(self.make().simulation)
+        env = self.make()
+        env.reset(seed=list(self.seeds))
+        return lower_bound(env.simulation)
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,7 @@ def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:
     """
     env = days.make(**changes)
     policy = make(env)
-    observation, infos = env.simulation.observations.copy(), {}
-    if env.config.observation == "structured":
-        observation, infos = env.reset(seed=list(days.seeds))
+    observation, infos = env.reset(seed=list(days.seeds))
     over = np.zeros(env.num_envs, np.bool_)
     start, state = np.ones(env.num_envs, np.bool_), None
     seconds, decisions = 0.0, 0

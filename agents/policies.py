@@ -36,7 +36,7 @@ REFERENCES = {
     ALLOCATION.id: "srpt-optimus",
     CLUSTER.id: "static+hot-cold+srpt-optimus",
 }
-"""The strongest known rule of each id, with which the others are compared."""
+"""A strong rule of each id, without which no comparison is made."""
 
 
 class Policy(Protocol):
@@ -133,10 +133,8 @@ def simulation_of(env: Any) -> Simulation:
 def _shaped(actions: NDArray[np.int64], observation: Observation) -> Actions:
     """Give a single cluster's action the shape that its observation asks for: none, or a batch of one."""
     if isinstance(observation, Mapping):
-        single = next(iter(observation.values())).ndim == 2
-    else:
-        single = observation.ndim == 1
-    return actions[0] if single else actions
+        return actions[0] if next(iter(observation.values())).ndim == 2 else actions
+    return actions[0] if observation.ndim == 1 else actions
 
 
 def part_names(view_id: str) -> dict[str, dict[str, int]]:

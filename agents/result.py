@@ -1,0 +1,95 @@
+"""What a comparison found, as dataclasses and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from psgym.agents.files import write_atomically
+from psgym.agents.statistics import Difference, Estimate, Verdict
+
+Kind = Literal["heuristic", "learned", "oracle", "bound"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy's results over all days."""
+
+    policy: str
+    kind: Kind
+    metrics: Mapping[str, Estimate]
+    paired: Mapping[str, Difference]
+    """Differences to the reference, of which negative ones are better; none for the reference itself."""
+    seconds_per_decision: float | None
+    """CPU time of one decision; None for a bound."""
+    initial: str | None
+    """How this policy's plans start; None where no policy decides the allocation."""
+    adjusted_p_value: float | None
+    """p-value of the primary metric's difference after Holm's correction over all policies."""
+    verdict: Verdict | None
+    completion_percentiles: tuple[float, ...]
+    """Percentiles 0, 1, ..., 100 of completion times (s); empty if unknown."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A comparison of policies on the same days."""
+
+    env: str
+    preset: str
+    seed: int
+    days: int
+    distinct_days: int
+    reference: str
+    primary: str
+    traffic: Mapping[str, Any] | None
+    """Source of the traffic, its hash, and how much was interpolated and clipped; None if synthetic."""
+    validation_days: int
+    rows: tuple[Row, ...]
+    """The best first, bounds last."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; what is unknown, such as an interval over a single day, is None."""
+        head = {name: value for name, value in vars(self).items() if name != "rows"}
+        return {**head, "rows": [_row(row) for row in self.rows]}
+
+    def write(self, path: Path) -> None:
+        """Write the JSON form to a file, at once or not at all."""
+        text = json.dumps(self.as_json(), indent=2, allow_nan=False) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "policy": row.policy,
+        "kind": row.kind,
+        "initial": row.initial,
+        "metrics": {
+            name: {"mean": _finite(e.mean), "low": _finite(e.low), "high": _finite(e.high)}
+            for name, e in row.metrics.items()
+        },
+        "paired": {name: _difference(difference) for name, difference in row.paired.items()},
+        "adjusted_p_value": row.adjusted_p_value,
+        "winner": row.verdict.winner if row.verdict else None,
+        "verdict": row.verdict.reason if row.verdict else None,
+        "seconds_per_decision": row.seconds_per_decision,
+        "completion_percentiles_seconds": list(row.completion_percentiles),
+    }
+
+
+def _difference(difference: Difference) -> dict[str, float | None]:
+    return {
+        "difference": difference.mean,
+        "low": _finite(difference.low),
+        "high": _finite(difference.high),
+        "percent": difference.percent,
+        "p_value": difference.p_value,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
