@@ -52,14 +52,14 @@ def mean_latency(request_bytes: float, load: float, bandwidth: float) -> float:
 
 @njit(cache=True)
 def p95_over_mean(utilisation: float) -> float:
-    """95th percentile over mean for requests of one size, fitted for rho in [.3, .9]: ``1.53 + 1.49 rho``."""
+    """95th percentile over mean for requests of one size, fitted for rho in [.2, .95]: ``1.53 + 1.49 rho``."""
     return 1.53 + 1.49 * utilisation
 
 
 @njit(cache=True)
 def p99_over_mean(utilisation: float) -> float:
-    """99th percentile over mean for requests of one size, fitted for rho in [.3, .9]: ``2.00 + 2.75 rho``."""
-    return 2.0 + 2.75 * utilisation
+    """99th percentile over mean for requests of one size, fitted for rho in [.2, .95]: ``1.96 + 2.70 rho``."""
+    return 1.96 + 2.7 * utilisation
 
 
 @njit(cache=True)

@@ -4,9 +4,10 @@ Every function returns the index of a server, or -1 when none qualifies. Equal c
 smallest number first, and never by the index: with distinct numbers, relabelling the servers relabels the choice.
 Numbers drawn anew for every dataset and slot (a hash will do) also spread the copies of equal servers.
 
-Measured on 20 servers under a tuned threshold rule (reads stalled, 99th percentile of latency): least-loaded 1.22 %,
-3.10 s; weighted 1.26 %, 3.23 s; power of two 1.29 %, 3.45 s; random 1.63 %, 3.93 s; most free 2.65 %, 4.96 s. The
-emptiest server is not the idlest one, and it stays the emptiest for many copies in a row.
+A prototype of the storage environment, with 20 servers under a tuned threshold rule, measured (reads stalled, 99th
+percentile of latency): least-loaded 1.22 %, 3.10 s; weighted 1.26 %, 3.23 s; power of two 1.29 %, 3.45 s; random
+1.63 %, 3.93 s; most free 2.65 %, 4.96 s. The emptiest server is not the idlest one, and it stays the emptiest for many
+copies in a row.
 """
 
 import math
