@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SCALE_FLOOR = 1e-9
+MAX_ERROR = 4.0  # errors beyond as many times the mean error count as this
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ class CapacityPlanner:
         quantile: float = 0.9,
         lead: int = 1,
         cooldown: int = 6,
-        gamma: float = 0.05,
-        half_life: float = 168.0,
+        gamma: float = 0.2,
+        half_life: float = 720.0,
         power: float = 0.5,
     ) -> None:
         self.node = np.atleast_1d(np.asarray(node, np.float64))
@@ -149,7 +150,9 @@ def plan_step(
             mean, bound, unit = ring[slot, k, r, 0], ring[slot, k, r, 1], ring[slot, k, r, 2]
             # A running mean until the half-life has passed, so that the first error does not set the scale for long.
             weight = max(1.0 - retention, 1.0 / (t - h + 1.0))
-            scale[k, r] += weight * (abs(now[r] - mean) / unit - scale[k, r])
+            error = abs(now[r] - mean) / unit
+            # One burst must not set the scale for days.
+            scale[k, r] += weight * (min(error, MAX_ERROR * scale[k, r] if t > 10 * h else error) - scale[k, r])
             score[k, r] += gamma * ((1.0 if now[r] > bound else 0.0) - (1.0 - quantile))
         level[0, r] = retention * level[0, r] + now[r]
         level[1, r] = retention * level[1, r] + 1.0

@@ -1,0 +1,160 @@
+"""What every forecaster promises."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from psgym.predictors import (
+    ARIMA,
+    EWMA,
+    Forecaster,
+    NotFittedError,
+    SeasonalEWMA,
+    SeasonalNaive,
+    load_forecaster,
+    save_forecaster,
+)
+
+Array = NDArray[np.float64]
+
+
+@pytest.mark.parametrize("t", [0, 57, 239, 300])
+def test_the_future_does_not_move_a_row(fitted: Forecaster, series: Array, t: int) -> None:
+    changed = series.copy()
+    changed[t + 1 :] = 3.0 * changed[t + 1 :] + 100.0
+    before, after = fitted.bands(series), fitted.bands(changed)
+    for name in ("mean", "median", "low", "high"):
+        np.testing.assert_array_equal(getattr(before, name)[: t + 1], getattr(after, name)[: t + 1])
+    assert not np.array_equal(before.mean[t + 1 :], after.mean[t + 1 :])
+
+
+def test_updates_equal_the_table(fitted: Forecaster, series: Array) -> None:
+    table, twin = fitted.bands(series), fitted.fork()
+    for t in range(240, 300):
+        forecast = twin.update(series[t]).predict()
+        np.testing.assert_array_equal(forecast.mean, table.mean[t])
+        np.testing.assert_array_equal(forecast.low, table.low[t])
+        np.testing.assert_array_equal(forecast.high, table.high[t])
+
+
+def test_a_long_stream_equals_one_pass(series: Array) -> None:
+    # Longer than the buffer of the recursion, so that it is moved to the front several times.
+    long = np.tile(series, 12)
+    arima = ARIMA((2, 0, 1), [(0, 1, 1, 8)], season=(8, 56), horizon=6).fit(series)
+    table = arima.table(long)
+    twin = arima.fork().refit([])
+    for start in range(0, len(long), 700):
+        twin.update(long[start : start + 700])
+        np.testing.assert_array_equal(twin.predict().mean, table[min(start + 700, len(long)) - 1])
+
+
+def test_refit_replays_a_history(fitted: Forecaster, series: Array) -> None:
+    twin = fitted.fork().refit(series[:100])
+    np.testing.assert_array_equal(twin.predict().mean, fitted.table(series)[99])
+
+
+def test_forks_do_not_share_a_state(fitted: Forecaster, series: Array) -> None:
+    before = fitted.predict().mean
+    fitted.fork().update(series[240:260])
+    np.testing.assert_array_equal(fitted.predict().mean, before)
+
+
+def test_a_state_round_trips(fitted: Forecaster, series: Array) -> None:
+    ahead = fitted.fork().update(series[240:270])
+    back = fitted.fork().set_state(ahead.get_state())
+    np.testing.assert_array_equal(back.predict().high, ahead.predict().high)
+    np.testing.assert_array_equal(
+        back.update(series[270:300]).predict().mean, ahead.update(series[270:300]).predict().mean
+    )
+    broken = ahead.get_state()
+    del broken["calibration.scale"]
+    with pytest.raises(ValueError, match="calibration.scale is missing"):
+        fitted.fork().set_state(broken)
+
+
+def test_a_file_round_trips(fitted: Forecaster, series: Array, tmp_path) -> None:
+    save_forecaster(tmp_path / "forecaster.npz", fitted)
+    loaded = load_forecaster(tmp_path / "forecaster.npz")
+    assert type(loaded) is type(fitted)
+    np.testing.assert_array_equal(loaded.predict().low, fitted.predict().low)
+    np.testing.assert_array_equal(loaded.table(series), fitted.table(series))
+
+
+def test_shapes_and_bounds(fitted: Forecaster, series: Array) -> None:
+    forecast = fitted.predict(4, level=(95,))
+    assert forecast.mean.shape == forecast.median.shape == (4,)
+    assert forecast.low.shape == forecast.high.shape == (1, 4) and forecast.level == (95,)
+    table = fitted.bands(series, 3)
+    assert table.mean.shape == (len(series), 3) and table.low.shape == (len(series), 2, 3)
+    assert np.isfinite(table.mean).all() and np.isfinite(table.high).all()
+    assert (table.low >= 0.0).all() and (table.low <= table.median[:, None]).all()
+    assert (table.median[:, None] <= table.high).all()
+    assert fitted.table([]).shape == (0, 6)
+
+
+def test_the_transform_is_learned_from_the_fitted_part_alone(fitted: Forecaster, series: Array) -> None:
+    twin = fitted.fork().update(np.full(20, 5000.0))
+    assert twin.transform_ == fitted.transform_
+    assert np.isfinite(twin.predict().high).all()
+
+
+def test_requests_that_were_not_prepared_for(fitted: Forecaster) -> None:
+    with pytest.raises(ValueError, match="h=7: must be within 1..horizon=6"):
+        fitted.predict(7)
+    with pytest.raises(ValueError, match="level=90 was not prepared for"):
+        fitted.predict(3, level=(90,))
+    with pytest.raises(ValueError, match=r"y\[0\] is nan"):
+        fitted.fork().update(np.nan)
+    with pytest.raises(ValueError, match="no value has been observed"):
+        fitted.fork().refit([]).predict()
+
+
+def test_reprs_print_parameters(fitted: Forecaster) -> None:
+    assert repr(fitted).startswith(type(fitted).__name__ + "(") and "horizon=6" in repr(fitted)
+
+
+SIMPLE = [SeasonalNaive, EWMA, SeasonalEWMA, ARIMA]
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+def test_series_that_cannot_be_fitted(kind: type[Forecaster]) -> None:
+    with pytest.raises(NotFittedError):
+        kind().predict()
+    with pytest.raises(ValueError, match="at least 8 values is needed, found 0"):
+        kind().fit([])
+    with pytest.raises(ValueError, match="at least 8 values is needed, found 3"):
+        kind().fit([1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=r"y\[2\] is nan .*fill_gaps"):
+        kind().fit([1.0, 2.0, np.nan, *range(20)])
+    with pytest.raises(ValueError, match=r"y\[1\] is inf"):
+        kind().fit([1.0, np.inf, *range(20)])
+    with pytest.raises(ValueError, match="one-dimensional"):
+        kind().fit(np.ones((10, 2)))
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+@pytest.mark.parametrize("value", [0.0, 7.0, -3.0])
+def test_constants_are_forecast_as_they_are(kind: type[Forecaster], value: float) -> None:
+    forecast = kind(season=(4,), horizon=5).fit(np.full(40, value)).predict()
+    np.testing.assert_allclose(forecast.mean, value, atol=1e-6)
+    np.testing.assert_allclose(forecast.high, value, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", SIMPLE)
+def test_short_series_use_the_seasons_that_they_hold(kind: type[Forecaster]) -> None:
+    forecaster = kind(season=(4, 28), horizon=5).fit(np.arange(12) % 4)
+    assert forecaster.season_ == (4,)
+    assert np.isfinite(forecaster.predict().mean).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"season": (24, 24)}, "must be >= 2 and increase"),
+        ({"horizon": 0}, "horizon=0"),
+        ({"levels": (0.8, 100)}, "between 0 and 100"),
+    ],
+)
+def test_wrong_arguments(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EWMA(**arguments)
