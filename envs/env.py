@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,9 @@ from psgym.envs.documentation import documented
 from psgym.envs.settings import TrafficLike, make_config, make_source, reset_source
 from psgym.envs.simulation import Simulation, Snapshot
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, View
+
+if TYPE_CHECKING:
+    from psgym.envs.render import ImageRenderer
 
 _OUTCOME = ("reward", "slots_elapsed", "refused", "terminated", "truncated", "terms", "done")
 
@@ -89,6 +92,7 @@ class ClusterEnv(gym.Env[Any, Any]):
             simulation.metrics[0],
         )
         self._parts = _group_slices(self.config) if self.config.observation == "structured" else None
+        self._renderer: ImageRenderer | None = None  # a figure that is laid out with the first image
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Draws a new episode: ``seed`` fixes everything in it, ``options={"traffic": array}`` gives its traffic."""
@@ -156,12 +160,23 @@ class ClusterEnv(gym.Env[Any, Any]):
         if self.render_mode is None:
             gym.logger.warn("render() was called without a render_mode; pass one to gym.make")
             return None
-        from psgym.envs.render import draw_image, draw_text
+        if self._phase == "new":
+            raise ResetNeeded("call reset() before render()")
+        from psgym.envs.render import ImageRenderer, draw_text, take_frame
 
-        return draw_text(self) if self.render_mode == "ansi" else draw_image(self)
+        frame = take_frame(self)
+        if self.render_mode == "ansi":
+            return draw_text(frame)
+        if self._renderer is None:
+            self._renderer = ImageRenderer(self.config)
+        return self._renderer.draw(frame)
+
+    def close(self) -> None:
+        """Lets go of the figure that images are drawn on."""
+        self._renderer = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles everything but the views into the simulation."""
+        """Pickles everything but the views into the simulation and the figure."""
         return {key: value for key, value in self.__dict__.items() if key not in _VIEWS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -170,7 +185,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         self._open_arrays()
 
 
-_VIEWS = ("_outcome", "_observation", "_mask", "_metrics", "_parts")
+_VIEWS = ("_outcome", "_observation", "_mask", "_metrics", "_parts", "_renderer")
 
 
 def _checked(action: Any, count: int) -> int:
