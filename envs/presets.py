@@ -33,8 +33,13 @@ PRESETS: Mapping[str, ClusterConfig] = {
         datasets=400,
         candidates=16,
         capacity_ratio=3.6,
-        background_utilisation=0.55,
-        bursts_per_day=400.0,
+        dataset_log_median_bytes=12e9,
+        initial_copies=3,
+        zipf_exponent=0.9,
+        background_utilisation=0.38,
+        bursts_per_day=96.0,
+        burst_share=0.14,
+        constant_traffic=True,
         node_failures=False,
         max_decisions_per_slot=16,
         stall_price=120.0,
@@ -43,16 +48,17 @@ PRESETS: Mapping[str, ClusterConfig] = {
         unavailable_price=0.25,
         unfinished_price=0.0,
         node_price=0.0,
+        reward_scale=1.0,
     ),
     "large": ClusterConfig(
         nodes=500, load=1.2, window=64, max_jobs=65536, data_servers=64, datasets=512, candidates=16,
-        max_flights=128, max_decisions_per_slot=2048, job_read_bytes_per_second=2.0e7,
+        max_flights=128, max_decisions_per_slot=2048, job_read_bytes_per_second=4.0e7, reward_scale=4000.0,
     ),  # fmt: skip
     "dl2": ClusterConfig(
         nodes=48, slot_seconds=1200.0, jobs_per_slot=3.0, batch_jobs=1.0, job_list=60, max_jobs=64, window=32,
         samples_per_kind=_DL2_SAMPLES, asynchronous_share=0.0, constant_traffic=True, hidden_coefficients=False,
         noisy_speed=False, restart_cost=False, spread_cost=False, colocation_cost=False, storage_stalls=False,
-        node_failures=False, server_failures=False, checkpoint_pause_seconds=0.0, max_decisions_per_slot=1024,
+        node_failures=False, server_failures=False, checkpoint_pause_seconds=0.0, max_decisions_per_slot=1024, reward_scale=20.0,
     ),  # fmt: skip
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.config import ClusterConfig
@@ -69,14 +70,17 @@ class SyntheticTraffic:
 def _noise(rng: np.random.Generator, length: int, per_day: int, sigma: float = 0.2) -> NDArray[np.float64]:
     """Lognormal noise of mean 1 whose logarithm is autoregressive with a memory of an hour."""
     memory = np.exp(-24.0 / per_day)
-    shocks = rng.standard_normal(length) * sigma * np.sqrt(1.0 - memory**2)
-    shocks[0] = sigma * rng.standard_normal()
-    noise = np.empty(length)
-    level = 0.0
-    for t, shock in enumerate(shocks.tolist()):
-        level = memory * level + shock
-        noise[t] = level
-    return np.exp(noise - sigma**2 / 2)
+    shocks = rng.standard_normal(length) * sigma
+    shocks[1:] *= np.sqrt(1.0 - memory**2)
+    _autoregress(shocks, memory)
+    return np.exp(shocks - sigma**2 / 2)
+
+
+@njit(cache=True)
+def _autoregress(shocks: NDArray[np.float64], memory: float) -> None:
+    """Turns shocks into the autoregressive series that they drive, in place."""
+    for t in range(1, shocks.shape[0]):
+        shocks[t] += memory * shocks[t - 1]
 
 
 class TraceTraffic:

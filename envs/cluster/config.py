@@ -90,9 +90,9 @@ class ClusterConfig:
     """Most parameter servers of one job."""
     boot_seconds: float = 120.0
     """Time from the order to a node that works (s)."""
-    node_failures_per_day: float = 0.5
+    node_failures_per_day: float = 2.0
     """Failures of a node a day (accelerated: production clusters see 0.002 to 0.015)."""
-    server_failures_per_day: float = 1.0
+    server_failures_per_day: float = 2.0
     """Outages of a data server a day (accelerated)."""
     short_repair_seconds: float = 600.0
     """Mean of a short repair (s), nine in ten."""
@@ -100,7 +100,7 @@ class ClusterConfig:
     """Median of a long repair (s), one in ten, lognormal with sigma 1."""
 
     # What an allocation costs; each coupling has a switch
-    coefficient_sigma: float = 0.15
+    coefficient_sigma: float = 0.35
     """Lognormal spread of a job's true speed coefficients about its kind's."""
     speed_noise_sigma: float = 0.1
     """Lognormal noise of an observed speed."""
@@ -142,13 +142,13 @@ class ClusterConfig:
     """Datasets."""
     bandwidth_bytes_per_second: float = 1.25e9
     """Bandwidth of a data server (bytes/s)."""
-    capacity_ratio: float = 3.6
+    capacity_ratio: float = 2.3
     """Capacity of all servers over the bytes of all datasets."""
-    dataset_log_median_bytes: float = 12e9
+    dataset_log_median_bytes: float = 60e9
     """Median size of a dataset (bytes), lognormal."""
     dataset_log_sigma: float = 0.6
     """Standard deviation of the logarithm of a dataset's size."""
-    initial_copies: int = 3
+    initial_copies: int = 2
     """Copies of each dataset at the start."""
     minimum_copies: int = 2
     """Fewest copies that a rule leaves."""
@@ -156,18 +156,20 @@ class ClusterConfig:
     """Largest share of a server's bandwidth that copies may take."""
     max_flights: int = 32
     """Most copies in flight."""
-    zipf_exponent: float = 0.9
+    zipf_exponent: float = 1.1
     """Exponent of the popularity of datasets."""
-    background_utilisation: float = 0.3
+    background_utilisation: float = 0.29
     """Mean demand of background readers over the bandwidth of all servers."""
-    job_read_bytes_per_second: float = 1.0e8
+    job_read_bytes_per_second: float = 2.0e8
     """What a job reads at one worker and one server (bytes/s); sets the bytes per sample of its kind."""
     reader_bytes_per_second: float = 3.5e8
     """One background reader's rate (bytes/s), to count readers."""
     popularity_drift: float = 0.02
     """Share of datasets that swap ranks in an hour."""
-    bursts_per_day: float = 24.0
+    bursts_per_day: float = 48.0
     """Bursts of demand for one dataset, a day."""
+    burst_share: float = 0.15
+    """Mean peak of a burst over the mean demand of all background readers."""
     heat_half_life_seconds: float = 600.0
     """Half-life of the heat of a dataset (s)."""
     hot_threshold: float = 0.2
@@ -214,7 +216,7 @@ class ClusterConfig:
     """Cost of an hour of all readers stalled (weight of the stall share, for ``Replicas-v0``)."""
     hot_traffic_price: float = 0.0
     """Cost of an hour of all traffic on servers above 90 % (for ``Replicas-v0``)."""
-    reward_scale: float = 1.0
+    reward_scale: float = 100.0
     """The reward is the cost divided by this."""
 
     kinds: tuple[str, ...] = field(default_factory=lambda: tuple(kind.name for kind in KINDS))
@@ -310,7 +312,7 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "capacity_ratio": (1, 1000), "dataset_log_median_bytes": (1, None), "dataset_log_sigma": (0, 3),
     "initial_copies": (1, None), "minimum_copies": (1, None), "copy_share": (0, 1), "max_flights": (1, 10_000),
     "zipf_exponent": (0, 3), "background_utilisation": (0, 10), "job_read_bytes_per_second": (0, None),
-    "reader_bytes_per_second": (1, None), "popularity_drift": (0, 1), "bursts_per_day": (0, 10_000),
+    "reader_bytes_per_second": (1, None), "popularity_drift": (0, 1), "bursts_per_day": (0, 10_000), "burst_share": (0, 100),
     "heat_half_life_seconds": (1, None), "hot_threshold": (0, None), "cold_ratio": (0, 1), "window": (2, 512),
     "candidates": (2, 512), "max_decisions_per_slot": (1, 100_000), "max_refusals_per_slot": (1, 100_000),
     "reactive_headroom": (0.1, 100), "observed_speed_weight": (0.01, 1), "unfinished_price": (0, None),

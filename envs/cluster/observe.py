@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import differs_from_last, dominant_share, nodes_of
 from psgym.envs.cluster.placement import takes_tasks
@@ -66,9 +68,9 @@ def observe_growth(public: Any, k: int, out: Any) -> None:
     at += servers * SERVER_WIDTH
     job = public.jobs[public.window[k]]
     for t in range(job.workers):
-        _write_node(public, int(job.worker_node[t]), out, at + int(job.worker_node[t]) * NODE_WIDTH)
+        _write_node(public, np.int64(job.worker_node[t]), out, at + np.int64(job.worker_node[t]) * NODE_WIDTH)
     for t in range(job.servers):
-        _write_node(public, int(job.server_node[t]), out, at + int(job.server_node[t]) * NODE_WIDTH)
+        _write_node(public, np.int64(job.server_node[t]), out, at + np.int64(job.server_node[t]) * NODE_WIDTH)
     _write_global(public, out, at + public.nodes.on.shape[0] * NODE_WIDTH + FORECAST_WIDTH)
 
 
@@ -169,8 +171,8 @@ def _write_global(public: Any, out: Any, at: int) -> None:
     out[at + 2] = math.sin(angle + 0.5 * math.pi)
     out[at + 3] = public.planning
     out[at + 4] = _unit(public.decisions / settings.max_decisions_per_slot)
-    out[at + 5] = _log_share(public.active_count, most)
-    out[at + 6] = _log_share(public.active_count - public.window_count, most)
+    out[at + 5] = _log_share(float(public.active_count), most)
+    out[at + 6] = _log_share(float(public.active_count - public.window_count), most)
     out[at + 7] = waiting / public.window.shape[0]
     out[at + 8] = _unit(free_cpu)
     out[at + 9] = _unit(free_gpu)

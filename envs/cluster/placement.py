@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from psgym.envs.cluster.jit import kernel
 
 WORKER, SERVER = 0, 1
@@ -115,10 +117,10 @@ def vacate(public: Any, job: Any, role: int) -> None:
     cpu, gpu = _task_need(public, job, role)
     if role == WORKER:
         job.workers -= 1
-        node = int(job.worker_node[job.workers])
+        node = np.int64(job.worker_node[job.workers])
     else:
         job.servers -= 1
-        node = int(job.server_node[job.servers])
+        node = np.int64(job.server_node[job.servers])
     count_fits(public, node, -1)
     nodes.cpu_free[node] += cpu
     nodes.gpu_free[node] += gpu
@@ -153,8 +155,8 @@ def claim_last(public: Any, job: Any, sign: int) -> None:
 def _last_node(job: Any, role: int) -> int:
     """The node that this job's next task of a role had in the last plan, or -1."""
     if role == WORKER:
-        return int(job.last_worker_node[job.workers]) if job.workers < job.last_workers else -1
-    return int(job.last_server_node[job.servers]) if job.servers < job.last_servers else -1
+        return np.int64(job.last_worker_node[job.workers]) if job.workers < job.last_workers else -1
+    return np.int64(job.last_server_node[job.servers]) if job.servers < job.last_servers else -1
 
 
 @kernel
@@ -175,7 +177,7 @@ def _own_node(public: Any, job: Any, cpu: int, gpu: int) -> int:
     """A node that already holds a task of the job and has room that nobody claims, or -1."""
     nodes = public.nodes
     for k in range(job.workers + job.servers):
-        node = int(job.worker_node[k] if k < job.workers else job.server_node[k - job.workers])
+        node = np.int64(job.worker_node[k] if k < job.workers else job.server_node[k - job.workers])
         if nodes.cpu_free[node] - nodes.cpu_claimed[node] >= cpu and nodes.gpu_free[node] - nodes.gpu_claimed[node] >= gpu:
             if _hosts(public, node, cpu, gpu):
                 return node

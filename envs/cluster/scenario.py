@@ -17,8 +17,6 @@ from psgym.envs.cluster.slot import open_slot
 
 BURST_SECONDS = 3600.0
 """Time constant of a burst of demand for one dataset (s)."""
-BURST_SHARE = 0.15
-"""Mean peak of a burst over the mean demand of all background readers."""
 LIST_JITTER = 0.1
 """Relative jitter of the sizes of a fixed list of jobs."""
 
@@ -116,14 +114,14 @@ def _drift(settings: Any, order: Any, bursts: Any, rng: Any) -> None:
         bursts[d] *= fade
     for _ in range(_poisson(settings.bursts_per_day * hours / 24.0, rng)):
         d = int(rng.random() * count)
-        bursts[d] -= BURST_SHARE * math.log(1.0 - rng.random())
+        bursts[d] -= settings.burst_share * math.log(1.0 - rng.random())
 
 
 @kernel
 def _draw_background(settings: Any, scenario: Any, slot: int, order: Any, weights: Any, bursts: Any) -> None:
-    """Demand of the background readers: half of it follows the traffic, the rest is steady."""
+    """Demand of the background readers: it follows the traffic, but for the bursts."""
     total = settings.background_utilisation * settings.data_servers * settings.bandwidth_bytes_per_second
-    level = total * (0.5 + 0.5 * scenario.traffic[slot + 1])
+    level = total * scenario.traffic[slot + 1]
     for rank in range(order.shape[0]):
         d = order[rank]
         scenario.background[slot, d] = level * weights[rank] + total * bursts[d]
