@@ -35,7 +35,7 @@ def documented(cls: T) -> T:
         "arguments": _arguments(view),
         "versions": "## Version History\n\n* v0: initial version (0.1.0)",
     }
-    text = inspect.cleandoc(cls.__doc__)
+    text = inspect.cleandoc(cls.__doc__ or "")
     for name, section in sections.items():
         text = text.replace("{" + name + "}", section)
     cls.__doc__ = text
@@ -49,22 +49,25 @@ def _actions(view: View, config: ClusterConfig) -> str:
         if part not in view.decides:
             continue
         if part == "capacity":
-            rows += [(str(at), "one node up (the first that is off)"), (str(at + 1), "one node down (the emptiest drains)")]
+            rows += [
+                (str(at), "one node up (the first that is off)"),
+                (str(at + 1), "one node down (the emptiest drains)"),
+            ]
         elif part == "allocation":
             rows.append((str(at), "REPLAN: in a quiet slot, plan the allocation anew"))
             rows.append((f"{at + 1} + 3 k + (0, 1, 2)", "window job k: one more worker, parameter server, or both"))
         else:
-            rows.append((f"{at} + 2 c + (0, 1)", "candidate dataset c: add or drop a copy (`placement=\"heuristic\"`)"))
+            rows.append((f"{at} + 2 c + (0, 1)", 'candidate dataset c: add or drop a copy (`placement="heuristic"`)'))
             places = config.data_servers
-            rows.append((f"{at} + {places} (2 c + (0, 1)) + s", "the same on data server s (`placement=\"agent\"`)"))
+            rows.append((f"{at} + {places} (2 c + (0, 1)) + s", 'the same on data server s (`placement="agent"`)'))
         at += count
     table = "\n".join(f"| {number} | {meaning} |" for number, meaning in rows)
     return (
         f"## Action Space\n\nThe action is one of `Discrete({at})` (preset `{view.preset}`): one small decision at a time.\n\n"
         f"| Num | Action |\n|---|---|\n{table}\n\n"
-        "`env.action_masks()` and `info[\"action_mask\"]` tell which actions are legal; COMMIT always is. Every action is "
+        '`env.action_masks()` and `info["action_mask"]` tell which actions are legal; COMMIT always is. Every action is '
         "accepted: a masked-out one changes nothing and is counted, and the third in a slot commits it, as does the last "
-        "decision that a slot may have. `info[\"slots_elapsed\"]` is 1 where a slot has passed, else 0. After an event (an "
+        'decision that a slot may have. `info["slots_elapsed"]` is 1 where a slot has passed, else 0. After an event (an '
         "arrival, a completion, a failure, a change of capacity) the allocation is planned anew from `initial`; in a quiet "
         "slot it stays as it is."
     )
@@ -86,7 +89,7 @@ def _observations(config: ClusterConfig) -> str:
     shapes = ", ".join(f"{group.name} {(group.rows, len(group.features))}" for group in groups(config))
     return (
         f"## Observation Space\n\nA `Box` of {at} float32 numbers (this preset), all scaled to the ranges below; i counts the "
-        f"rows of a group. With `observation=\"structured\"` it is a `Dict` of the groups: {shapes}.\n\n"
+        f'rows of a group. With `observation="structured"` it is a `Dict` of the groups: {shapes}.\n\n'
         "| Num | Observation | Min | Max | Meaning |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,8 @@ from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, View
 if TYPE_CHECKING:
     from psgym.envs.render import ImageRenderer
 
-_OUTCOME = ("reward", "slots_elapsed", "refused", "terminated", "truncated", "terms", "done")
+_NO_TERMS = dict.fromkeys(TERMS, 0.0)
+_DECISIONS, _REFUSALS = METRICS.index("decisions"), METRICS.index("refusals")
 
 
 class InvalidActionError(TypeError, ValueError):
@@ -50,7 +51,7 @@ def _box(group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 class ClusterEnv(gym.Env[Any, Any]):
     """A distributed machine-learning cluster. Use one of its views: ``CapacityEnv``, ``ReplicasEnv`` and so on."""
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}
     view: View = CLUSTER
 
     def __init__(
@@ -86,12 +87,14 @@ class ClusterEnv(gym.Env[Any, Any]):
         """Keeps views of what every step reads; they follow the simulation's arrays."""
         simulation = self._simulation
         self._outcome = np.asarray(simulation.states["hidden"]["outcome"])
+        self._slots_elapsed, self._refused = self._outcome["slots_elapsed"], self._outcome["refused"]
         self._observation, self._mask, self._metrics = (
             simulation.observations[0],
             simulation.masks[0],
             simulation.metrics[0],
         )
         self._parts = _group_slices(self.config) if self.config.observation == "structured" else None
+        self._read_metrics()
         self._renderer: ImageRenderer | None = None  # a figure that is laid out with the first image
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -99,7 +102,8 @@ class ClusterEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         self._simulation.reset(0, self.np_random, reset_source(options, self.config))
         self._phase = "running"
-        return self._observe(), self._info(0, False, np.zeros(len(TERMS)))
+        self._read_metrics()
+        return self._observe(), self._info(0, False, _NO_TERMS)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Carries out one decision; action 0 commits the slot.
@@ -109,13 +113,22 @@ class ClusterEnv(gym.Env[Any, Any]):
             InvalidActionError: If the action is no integer of the action space.
         """
         if self._phase != "running":
-            raise ResetNeeded("call reset() before step()" if self._phase == "new" else "the episode is over; call reset()")
+            new = self._phase == "new"
+            raise ResetNeeded("call reset() before step()" if new else "the episode is over; call reset()")
         self._actions[0] = _checked(action, self._mask.shape[0])
         self._simulation.step(self._actions)
+        if not self._slots_elapsed.item():
+            return self._observe(), 0.0, False, False, self._info(0, self._refused.item(), _NO_TERMS)
+        self._read_metrics()
         reward, slots, refused, terminated, truncated, terms, done = self._outcome[0].item()
         if done:
             self._phase = "over"
-        return self._observe(), reward, terminated, truncated, self._info(slots, refused, terms)
+        info = self._info(slots, refused, dict(zip(TERMS, terms.tolist(), strict=True)))
+        return self._observe(), reward, terminated, truncated, info
+
+    def _read_metrics(self) -> None:
+        """Keeps the metrics as a mapping; between commits only the two counts of decisions change."""
+        self._facts: dict[str, Any] = dict(zip(METRICS, self._metrics.tolist(), strict=True))
 
     def _observe(self) -> Any:
         observation = self._observation.copy()
@@ -123,12 +136,13 @@ class ClusterEnv(gym.Env[Any, Any]):
             return observation
         return {name: observation[part].reshape(shape) for name, part, shape in self._parts}
 
-    def _info(self, slots: int, refused: bool, terms: Any) -> dict[str, Any]:
-        info: dict[str, Any] = dict(zip(METRICS, self._metrics.tolist(), strict=True))
+    def _info(self, slots: int, refused: bool, terms: dict[str, float]) -> dict[str, Any]:
+        info = self._facts.copy()
+        info["decisions"], info["refusals"] = self._metrics.item(_DECISIONS), self._metrics.item(_REFUSALS)
         info["action_mask"] = self._mask.copy()
         info["slots_elapsed"] = slots
         info["refused"] = refused
-        info["reward_terms"] = dict(zip(TERMS, terms.tolist(), strict=True))
+        info["reward_terms"] = terms.copy()
         return info
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -136,12 +150,13 @@ class ClusterEnv(gym.Env[Any, Any]):
         return self._mask.copy()
 
     def get_state(self) -> Snapshot:
-        """Copies the cluster, hidden truth and all, for :meth:`set_state`; planning with it is an oracle's privilege."""
+        """Copies the cluster, hidden truth and all, for :meth:`set_state`; planning with it is an oracle's."""
         return self._simulation.snapshot()
 
     def set_state(self, snapshot: Snapshot) -> None:
         """Puts the cluster back to a moment that :meth:`get_state` copied; its future will be the same."""
         self._simulation.restore(snapshot)
+        self._read_metrics()
         done = bool(self._outcome["done"][0])
         self._phase = "over" if done else "running"
 
@@ -185,7 +200,9 @@ class ClusterEnv(gym.Env[Any, Any]):
         self._open_arrays()
 
 
-_VIEWS = ("_outcome", "_observation", "_mask", "_metrics", "_parts", "_renderer")
+_VIEWS = frozenset(
+    ("_outcome", "_slots_elapsed", "_refused", "_observation", "_mask", "_metrics", "_facts", "_parts", "_renderer")
+)
 
 
 def _checked(action: Any, count: int) -> int:
@@ -209,7 +226,8 @@ def _group_slices(config: ClusterConfig) -> list[tuple[str, slice, tuple[int, in
 
 @documented
 class CapacityEnv(ClusterEnv):
-    """
+    """How many nodes to power.
+
     ## Description
 
     How many compute nodes should be powered? The traffic that brings training jobs rises and falls; a node takes two
@@ -237,7 +255,8 @@ class CapacityEnv(ClusterEnv):
 
 @documented
 class ReplicasEnv(ClusterEnv):
-    """
+    """Which copies of data to add and drop.
+
     ## Description
 
     Which datasets should have more copies, and which fewer? Background readers follow a Zipf law whose ranks drift and
@@ -265,7 +284,8 @@ class ReplicasEnv(ClusterEnv):
 
 @documented
 class AllocationEnv(ClusterEnv):
-    """
+    """Workers and parameter servers for each training job.
+
     ## Description
 
     How many workers and parameter servers should each training job have? More of them help at first and then slow the
@@ -293,7 +313,8 @@ class AllocationEnv(ClusterEnv):
 
 @documented
 class FullClusterEnv(ClusterEnv):
-    """
+    """All three decisions together.
+
     ## Description
 
     The whole cluster: the agent powers nodes, copies and drops replicas, and gives workers and parameter servers to

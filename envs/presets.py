@@ -14,9 +14,16 @@ from psgym.envs.cluster.config import ClusterConfig, ConfigError
 _DL2_SAMPLES = tuple(
     8000.0 * share * samples
     for share, samples in (
-        (0.30, 115), (0.96, 115), (0.05, 390), (0.54, 120), (0.95, 780), (0.46, 193), (0.33, 349), (0.23, 165),
+        (0.30, 115),
+        (0.96, 115),
+        (0.05, 390),
+        (0.54, 120),
+        (0.95, 780),
+        (0.46, 193),
+        (0.33, 349),
+        (0.23, 165),
     )
-)  # fmt: skip
+)
 
 PRESETS: Mapping[str, ClusterConfig] = {
     "small": ClusterConfig(),
@@ -51,15 +58,41 @@ PRESETS: Mapping[str, ClusterConfig] = {
         reward_scale=1.0,
     ),
     "large": ClusterConfig(
-        nodes=500, load=1.2, window=64, max_jobs=65536, data_servers=64, datasets=512, candidates=16,
-        max_flights=128, max_decisions_per_slot=2048, job_read_bytes_per_second=4.0e7, reward_scale=4000.0,
-    ),  # fmt: skip
+        nodes=500,
+        load=1.2,
+        window=64,
+        max_jobs=65536,
+        data_servers=64,
+        datasets=512,
+        candidates=16,
+        max_flights=128,
+        max_decisions_per_slot=2048,
+        job_read_bytes_per_second=4.0e7,
+        reward_scale=4000.0,
+    ),
     "dl2": ClusterConfig(
-        nodes=48, slot_seconds=1200.0, jobs_per_slot=3.0, batch_jobs=1.0, job_list=60, max_jobs=64, window=32,
-        samples_per_kind=_DL2_SAMPLES, asynchronous_share=0.0, constant_traffic=True, hidden_coefficients=False,
-        noisy_speed=False, restart_cost=False, spread_cost=False, colocation_cost=False, storage_stalls=False,
-        node_failures=False, server_failures=False, checkpoint_pause_seconds=0.0, max_decisions_per_slot=1024, reward_scale=20.0,
-    ),  # fmt: skip
+        nodes=48,
+        slot_seconds=1200.0,
+        jobs_per_slot=3.0,
+        batch_jobs=1.0,
+        job_list=60,
+        max_jobs=64,
+        window=32,
+        samples_per_kind=_DL2_SAMPLES,
+        asynchronous_share=0.0,
+        constant_traffic=True,
+        hidden_coefficients=False,
+        noisy_speed=False,
+        restart_cost=False,
+        spread_cost=False,
+        colocation_cost=False,
+        storage_stalls=False,
+        node_failures=False,
+        server_failures=False,
+        checkpoint_pause_seconds=0.0,
+        max_decisions_per_slot=1024,
+        reward_scale=20.0,
+    ),
 }
 
 

@@ -22,7 +22,9 @@ TrafficLike: TypeAlias = "TrafficSource | Traffic | NDArray[Any] | list[float] |
 RESET_OPTIONS = ("traffic",)
 
 
-def make_config(default: str, preset: str | None, config: ClusterConfig | Mapping[str, Any] | None, changes: Mapping[str, Any]) -> ClusterConfig:
+def make_config(
+    default: str, preset: str | None, config: ClusterConfig | Mapping[str, Any] | None, changes: Mapping[str, Any]
+) -> ClusterConfig:
     """The configuration of ``gym.make(id, preset=..., config=..., field=value, ...)``.
 
     Raises:
@@ -36,7 +38,7 @@ def make_config(default: str, preset: str | None, config: ClusterConfig | Mappin
 
 
 def make_source(traffic: TrafficLike, column: str | None, part: str, config: ClusterConfig) -> TrafficSource:
-    """The traffic source that an argument names: None (synthetic), an array, a CSV file, a trace, or a source itself."""
+    """The traffic source that an argument names: None (synthetic), an array, a CSV file, a trace, or a source."""
     if traffic is None:
         return SyntheticTraffic()
     if isinstance(traffic, (str, os.PathLike)):
@@ -46,11 +48,13 @@ def make_source(traffic: TrafficLike, column: str | None, part: str, config: Clu
         return TraceTraffic(trace, part)
     if isinstance(traffic, (np.ndarray, list, tuple)):
         return ArrayTraffic(list(traffic))
-    if hasattr(traffic, "part") and callable(traffic.part):
-        return TraceTraffic(traffic, part)
     if hasattr(traffic, "sample"):
         return traffic
-    raise TypeError(f"traffic must be a file name, an array, a Traffic or a source with sample(), not {type(traffic).__name__}")
+    if hasattr(traffic, "time_of_day"):
+        return TraceTraffic(traffic, part)
+    raise TypeError(
+        f"traffic must be a file name, an array, a Traffic or a source with sample(), not {type(traffic).__name__}"
+    )
 
 
 def reset_source(options: Mapping[str, Any] | None, config: ClusterConfig) -> TrafficSource | None:

@@ -1,4 +1,4 @@
-"""A batch of simulated clusters: the arrays that the kernels work on, and resets. Single environments have a batch of one."""
+"""A batch of simulated clusters: the arrays that the kernels work on, and resets. A single one is a batch of 1."""
 
 from __future__ import annotations
 
@@ -40,7 +40,12 @@ class Simulation:
     """
 
     def __init__(
-        self, config: ClusterConfig, decides: frozenset[str], rewarded: tuple[str, ...], source: TrafficSource, count: int = 1
+        self,
+        config: ClusterConfig,
+        decides: frozenset[str],
+        rewarded: tuple[str, ...],
+        source: TrafficSource,
+        count: int = 1,
     ) -> None:
         """Allocates the arrays; nothing is drawn before ``reset``."""
         self.config = config
@@ -58,7 +63,9 @@ class Simulation:
     def _keep_template(self) -> None:
         """Remembers the bytes of a cluster before its first slot, up to the long arrays at the end of each part."""
         public, hidden = self.states.dtype["public"], self.states.dtype["hidden"]
-        assert public.fields is not None and hidden.fields is not None and self.states.dtype.fields is not None
+        assert public.fields is not None
+        assert hidden.fields is not None
+        assert self.states.dtype.fields is not None
         hidden_start = self.states.dtype.fields["hidden"][1]
         self._parts = (
             slice(0, public.fields["jobs"][1]),
@@ -73,8 +80,8 @@ class Simulation:
     def _clear(self, index: int) -> None:
         """Zeroes what the last episode used; pages that no episode has touched stay untouched."""
         known = int(self.states["public"]["known_jobs"][index])
-        for part in ("public", "hidden"):
-            jobs = np.asarray(self.states[part]["jobs"])[index, :known]
+        for side in ("public", "hidden"):
+            jobs = np.asarray(self.states[side]["jobs"])[index, :known]
             jobs.view(np.uint8)[:] = 0
         raw = self._bytes()
         for part, template in zip(self._parts, self._template, strict=True):

@@ -102,7 +102,8 @@ class TraceTraffic:
         """
         if self.trace.slot_seconds != config.slot_seconds:
             raise TrafficError(
-                f"{self.trace.source}: slots of {self.trace.slot_seconds} s, but the cluster's have {config.slot_seconds} s"
+                f"{self.trace.source}: slots of {self.trace.slot_seconds} s, "
+                f"but the cluster's have {config.slot_seconds} s"
             )
         first, last = max(1, self._bounds[0]), self._bounds[1] - config.slots
         if last < first:
@@ -132,7 +133,9 @@ class ArrayTraffic:
         """
         array = np.asarray(values, dtype=np.float64)
         if array.ndim != 1 or array.size == 0:
-            raise TrafficError(f"traffic must be a one-dimensional array with a value for each slot, not of shape {array.shape}")
+            raise TrafficError(
+                f"traffic must be a one-dimensional array with a value for each slot, not of shape {array.shape}"
+            )
         bad = np.flatnonzero(~np.isfinite(array) | (array < 0))
         if bad.size:
             raise TrafficError(f"traffic[{bad[0]}] must be finite and not negative, not {array[bad[0]]!r}")
@@ -145,6 +148,8 @@ class ArrayTraffic:
             TrafficError: If there are fewer values than slots.
         """
         if self._values.size < config.slots:
-            raise TrafficError(f"traffic has {self._values.size} values, fewer than the {config.slots} slots of an episode")
+            raise TrafficError(
+                f"traffic has {self._values.size} values, fewer than the {config.slots} slots of an episode"
+            )
         values = np.concatenate([[1.0], np.minimum(self._values[: config.slots], config.max_load)])
         return TrafficDay(values, 1, 0, 0)

@@ -75,11 +75,15 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         self._actions = np.zeros(num_envs, np.int64)
         self._outcome = np.asarray(self.simulation.states)["hidden"]["outcome"]
 
-    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         """Resets every cluster, or those that ``options["reset_mask"]`` marks."""
         options = dict(options or {})
         chosen = options.pop("reset_mask", None)
-        indices = range(self.num_envs) if chosen is None else np.flatnonzero(np.asarray(chosen, dtype=np.bool_)).tolist()
+        indices = (
+            range(self.num_envs) if chosen is None else np.flatnonzero(np.asarray(chosen, dtype=np.bool_)).tolist()
+        )
         self._seed(seed)
         source = reset_source(options, self.config)
         for index in indices:
@@ -91,14 +95,20 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
         if seed is None and self._rngs:
             return
-        seeds = [None if seed is None else seed + i for i in range(self.num_envs)] if not isinstance(seed, Sequence) else list(seed)
+        seeds = (
+            [None if seed is None else seed + i for i in range(self.num_envs)]
+            if not isinstance(seed, Sequence)
+            else list(seed)
+        )
         if len(seeds) != self.num_envs:
             raise ValueError(f"seed must be one integer or {self.num_envs} of them, not {len(seeds)}")
         made = [seeding.np_random(one)[0] for one in seeds]
         keep = self._rngs or made
         self._rngs = [new if one is not None else old for new, one, old in zip(made, seeds, keep, strict=True)]
 
-    def step(self, actions: NDArray[Any]) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Carries out one decision in every cluster.
 
         Raises:
@@ -124,7 +134,9 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
     def _copy_actions(self, actions: NDArray[Any]) -> None:
         array = np.asarray(actions)
         if array.shape != (self.num_envs,) or not np.issubdtype(array.dtype, np.integer):
-            raise InvalidActionError(f"actions must be {self.num_envs} integers, not an array of {array.dtype} of shape {array.shape}")
+            raise InvalidActionError(
+                f"actions must be {self.num_envs} integers, not an array of {array.dtype} of shape {array.shape}"
+            )
         if array.min() < 0 or array.max() >= self.simulation.actions:
             bad = int(np.flatnonzero((array < 0) | (array >= self.simulation.actions))[0])
             raise InvalidActionError(
@@ -146,7 +158,12 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
     def _reset_now(self) -> dict[str, Any]:
         """Resets ended clusters in the step of their end, and returns what was last seen of them."""
         over = self._over.copy()
-        final = {"final_obs": self._observations(), "_final_obs": over, "final_info": self._infos(), "_final_info": over}
+        final = {
+            "final_obs": self._observations(),
+            "_final_obs": over,
+            "final_info": self._infos(),
+            "_final_info": over,
+        }
         for index in np.flatnonzero(over).tolist():
             self.simulation.reset(index, self._rngs[index])
         self._over[:] = False

@@ -198,7 +198,7 @@ class ClusterConfig:
     """Rule that manages replicas where the agent does not."""
     capacity_rule: str = "static"
     """Rule that powers nodes where the agent does not."""
-    reactive_headroom: float = 1.25
+    reactive_headroom: float = 1.75
     """Capacity kept by the reactive and forecast rules over the demand seen or forecast."""
     observed_speed_weight: float = 0.3
     """Weight of the newest observation in the moving average of a job's speed ratio."""
@@ -297,7 +297,7 @@ def _check_type(item: dataclasses.Field[Any], value: Any) -> None:
         raise ConfigError(f"{item.name} must be a finite {kind}, not {value!r}")
 
 
-# name: (lowest, highest); None is unbounded
+# The lowest and the highest value of each number; None is unbounded.
 _RANGES: dict[str, tuple[float | None, float | None]] = {
     "slot_seconds": (1, 7200), "slots": (1, 100_000), "storage_seconds": (1, 7200), "load": (0, 100),
     "max_load": (1, 100), "jobs_per_slot": (0, None), "job_list": (0, None), "batch_jobs": (1, 1000),
@@ -312,7 +312,8 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "capacity_ratio": (1, 1000), "dataset_log_median_bytes": (1, None), "dataset_log_sigma": (0, 3),
     "initial_copies": (1, None), "minimum_copies": (1, None), "copy_share": (0, 1), "max_flights": (1, 10_000),
     "zipf_exponent": (0, 3), "background_utilisation": (0, 10), "job_read_bytes_per_second": (0, None),
-    "reader_bytes_per_second": (1, None), "popularity_drift": (0, 1), "bursts_per_day": (0, 10_000), "burst_share": (0, 100),
+    "reader_bytes_per_second": (1, None), "popularity_drift": (0, 1), "bursts_per_day": (0, 10_000),
+    "burst_share": (0, 100),
     "heat_half_life_seconds": (1, None), "hot_threshold": (0, None), "cold_ratio": (0, 1), "window": (2, 512),
     "candidates": (2, 512), "max_decisions_per_slot": (1, 100_000), "max_refusals_per_slot": (1, 100_000),
     "reactive_headroom": (0.1, 100), "observed_speed_weight": (0.01, 1), "unfinished_price": (0, None),
@@ -360,8 +361,9 @@ def _check_together(config: ClusterConfig) -> None:
             raise ConfigError(f"kinds: unknown job kind {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         kind = names[name]
         cpu, gpu = config.nodes * config.node_cpu, config.nodes * config.node_gpu
-        small = kind.worker_cpu > config.node_cpu or kind.worker_gpu > config.node_gpu or kind.server_cpu > config.node_cpu
-        if small or kind.worker_cpu + kind.server_cpu > cpu or kind.worker_gpu > gpu:
+        largest_cpu = max(kind.worker_cpu, kind.server_cpu)
+        too_large = largest_cpu > config.node_cpu or kind.worker_gpu > config.node_gpu
+        if too_large or kind.worker_cpu + kind.server_cpu > cpu or kind.worker_gpu > gpu:
             raise ConfigError(
                 f"kinds: one worker and one server of {name!r} need {kind.worker_cpu}+{kind.server_cpu} CPU and "
                 f"{kind.worker_gpu} GPU, which no {config.nodes} nodes of {config.node_cpu} CPU and "
@@ -376,7 +378,8 @@ def _check_together(config: ClusterConfig) -> None:
         )
     for name in ("initial_copies", "minimum_copies"):
         if getattr(config, name) > config.data_servers:
-            raise ConfigError(f"{name} must be at most data_servers ({config.data_servers}), not {getattr(config, name)!r}")
+            found = getattr(config, name)
+            raise ConfigError(f"{name} must be at most data_servers ({config.data_servers}), not {found!r}")
     if config.initial_copies + 0.02 > config.capacity_ratio:
         raise ConfigError(
             f"capacity_ratio must exceed initial_copies by 0.02 or more, not {config.capacity_ratio!r} "

@@ -129,9 +129,7 @@ def step_batch(states: Any, scenarios: Any, actions: Any, observations: Any, mas
 
 
 @kernel
-def step(
-    states: Any, scenarios: Any, index: int, action: int, observations: Any, masks: Any, metrics: Any
-) -> None:
+def step(states: Any, scenarios: Any, index: int, action: int, observations: Any, masks: Any, metrics: Any) -> None:
     """Carries out one decision of one cluster, and advances it by a slot where the decision commits.
 
     A masked-out action changes nothing and is counted; the third of a slot commits it, as does the last decision that

@@ -106,7 +106,8 @@ class Group:
 
 def groups(config: ClusterConfig) -> tuple[Group, ...]:
     """The groups of an observation, in order."""
-    holders = tuple(_share(f"holder_{s}", f"1 if server {s} has a copy, 0.5 in flight") for s in range(config.data_servers))
+    servers = range(config.data_servers)
+    holders = tuple(_share(f"holder_{s}", f"1 if server {s} has a copy, 0.5 in flight") for s in servers)
     forecast = tuple(
         _share(f"{part}_{h}", f"{meaning} of the traffic forecast {h} slots ahead, over the clip")
         for h in HORIZONS

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from numba import njit, types
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+int64: Any = np.int64
+"""Widens a narrow integer of a record, so that no kernel is compiled for both widths."""
 
 
 def _stamp_of_sources() -> tuple[float, int]:
@@ -39,4 +43,4 @@ def kernel(function: F) -> F:
         dispatcher.get_call_template = without_literals
         # Numba's cache notices a change in a function's own file only; a kernel also holds what it calls.
         dispatcher._cache._cache_file._source_stamp = _STAMP
-    return dispatcher  # type: ignore[no-any-return]
+    return dispatcher

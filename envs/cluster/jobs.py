@@ -272,7 +272,7 @@ def admit_arrivals(state: Any, scenario: Any, until: float) -> tuple[float, floa
 
 @kernel
 def dominant_share(settings: Any, kind: int, servers: int, workers: int) -> float:
-    """Largest share of any resource of the whole cluster that an allocation of a kind takes (Ghodsi et al., NSDI 2011)."""
+    """Largest share of any resource of the cluster that an allocation of a kind takes (Ghodsi et al., NSDI 2011)."""
     row = settings.kinds[kind]
     cpu = (workers * row.worker_cpu + servers * row.server_cpu) / (settings.nodes * settings.node_cpu)
     gpu = workers * row.worker_gpu / max(1, settings.nodes * settings.node_gpu)

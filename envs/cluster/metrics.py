@@ -50,7 +50,7 @@ def percentile_completion(public: Any, hidden: Any, share: float) -> float:
     if total == 0:
         return 0.0
     now = public.slot * public.settings.slot_seconds
-    above = total - int(math.ceil(share * total))
+    above = total - math.ceil(share * total)
     f, a = finished - 1, 0
     value = 0.0
     for _ in range(above + 1):

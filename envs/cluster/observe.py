@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.jobs import differs_from_last, dominant_share, nodes_of
 from psgym.envs.cluster.placement import takes_tasks
 from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY
@@ -68,9 +66,9 @@ def observe_growth(public: Any, k: int, out: Any) -> None:
     at += servers * SERVER_WIDTH
     job = public.jobs[public.window[k]]
     for t in range(job.workers):
-        _write_node(public, np.int64(job.worker_node[t]), out, at + np.int64(job.worker_node[t]) * NODE_WIDTH)
+        _write_node(public, int64(job.worker_node[t]), out, at + int64(job.worker_node[t]) * NODE_WIDTH)
     for t in range(job.servers):
-        _write_node(public, np.int64(job.server_node[t]), out, at + np.int64(job.server_node[t]) * NODE_WIDTH)
+        _write_node(public, int64(job.server_node[t]), out, at + int64(job.server_node[t]) * NODE_WIDTH)
     _write_global(public, out, at + public.nodes.on.shape[0] * NODE_WIDTH + FORECAST_WIDTH)
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 
 WORKER, SERVER = 0, 1
 
@@ -56,7 +54,8 @@ def recount_fits(public: Any) -> None:
 @kernel
 def bundle_fits(public: Any, kind: int) -> bool:
     """Whether a worker and a server of a kind can be placed together somewhere in the cluster."""
-    worker, server, both, either = public.fits[kind, 0], public.fits[kind, 1], public.fits[kind, 2], public.fits[kind, 3]
+    worker, server = public.fits[kind, 0], public.fits[kind, 1]
+    both, either = public.fits[kind, 2], public.fits[kind, 3]
     if both > 0:
         return True
     if worker == 0 or server == 0:
@@ -117,10 +116,10 @@ def vacate(public: Any, job: Any, role: int) -> None:
     cpu, gpu = _task_need(public, job, role)
     if role == WORKER:
         job.workers -= 1
-        node = np.int64(job.worker_node[job.workers])
+        node = int64(job.worker_node[job.workers])
     else:
         job.servers -= 1
-        node = np.int64(job.server_node[job.servers])
+        node = int64(job.server_node[job.servers])
     count_fits(public, node, -1)
     nodes.cpu_free[node] += cpu
     nodes.gpu_free[node] += gpu
@@ -155,8 +154,8 @@ def claim_last(public: Any, job: Any, sign: int) -> None:
 def _last_node(job: Any, role: int) -> int:
     """The node that this job's next task of a role had in the last plan, or -1."""
     if role == WORKER:
-        return np.int64(job.last_worker_node[job.workers]) if job.workers < job.last_workers else -1
-    return np.int64(job.last_server_node[job.servers]) if job.servers < job.last_servers else -1
+        return int64(job.last_worker_node[job.workers]) if job.workers < job.last_workers else -1
+    return int64(job.last_server_node[job.servers]) if job.servers < job.last_servers else -1
 
 
 @kernel
@@ -177,10 +176,11 @@ def _own_node(public: Any, job: Any, cpu: int, gpu: int) -> int:
     """A node that already holds a task of the job and has room that nobody claims, or -1."""
     nodes = public.nodes
     for k in range(job.workers + job.servers):
-        node = np.int64(job.worker_node[k] if k < job.workers else job.server_node[k - job.workers])
-        if nodes.cpu_free[node] - nodes.cpu_claimed[node] >= cpu and nodes.gpu_free[node] - nodes.gpu_claimed[node] >= gpu:
-            if _hosts(public, node, cpu, gpu):
-                return node
+        node = int64(job.worker_node[k] if k < job.workers else job.server_node[k - job.workers])
+        unclaimed_cpu = nodes.cpu_free[node] - nodes.cpu_claimed[node]
+        unclaimed_gpu = nodes.gpu_free[node] - nodes.gpu_claimed[node]
+        if unclaimed_cpu >= cpu and unclaimed_gpu >= gpu and _hosts(public, node, cpu, gpu):
+            return node
     return -1
 
 

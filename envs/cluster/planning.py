@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.placement import (
     SERVER,
     WORKER,
@@ -145,10 +143,10 @@ def open_plan(public: Any) -> None:
 @kernel
 def _is_displaced(public: Any, job: Any) -> bool:
     for k in range(job.workers):
-        if not takes_tasks(public, np.int64(job.worker_node[k])):
+        if not takes_tasks(public, int64(job.worker_node[k])):
             return True
     for k in range(job.servers):
-        if not takes_tasks(public, np.int64(job.server_node[k])):
+        if not takes_tasks(public, int64(job.server_node[k])):
             return True
     return False
 

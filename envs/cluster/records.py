@@ -4,7 +4,8 @@ A cluster is one element of a structured array of type ``state``, with two parts
 policy, a rule or an observation may read; ``hidden`` is the rest. Rules take only the public part, so they cannot
 cheat. The ``scenario`` record holds all that is drawn at reset; no kernel writes to it after that.
 
-Flags in arrays are ``i1``, because numba nests no arrays of booleans in records. Lengths of arrays are part of numba's record type: they are capacities, and live counts are fields.
+Lengths of arrays are part of numba's record type: they are capacities, and live counts are fields. Flags in arrays are
+``i1``, because numba nests no arrays of booleans in records.
 """
 
 from __future__ import annotations

@@ -99,10 +99,8 @@ def learn_work(public: Any, scenario: Any, work: float) -> None:
 def _note_end(state: Any, scenario: Any) -> None:
     public, settings, outcome = state.public, state.public.settings, state.hidden.outcome
     all_done = public.known_jobs == scenario.job_count and public.active_count == 0
-    if settings.job_list > 0:
-        outcome.terminated = all_done
-    elif settings.drain and public.slot >= settings.slots:
-        outcome.terminated = all_done
+    no_more = settings.job_list > 0 or (settings.drain and public.slot >= settings.slots)
+    outcome.terminated = all_done and no_more
     last = 4 * settings.slots if settings.drain else settings.slots
     outcome.truncated = public.slot >= last and not outcome.terminated
     outcome.done = outcome.terminated or outcome.truncated

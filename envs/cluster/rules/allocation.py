@@ -25,9 +25,9 @@ def next_allocation(public: Any, rule: int) -> int:
     """The next code of a rule, by its index in ``ALLOCATION_RULES``; ``STOP`` when it is content."""
     if not public.planning:
         return STOP
-    if rule == FIFO or rule == SRTF:
+    if rule in (FIFO, SRTF):
         return _in_order(public, rule == SRTF)
-    if rule == DRF or rule == DRF_STOP:
+    if rule in (DRF, DRF_STOP):
         return _drf(public, rule == DRF_STOP)
     if rule == TETRIS:
         return _tetris(public)
@@ -211,7 +211,7 @@ def _room_for(public: Any, kind: int, servers: int, workers: int, free_cpu: floa
 
 @kernel
 def _hesrpt(public: Any) -> int:
-    """heSRPT (Berg et al., SIGMETRICS 2020) for speedup sqrt(share): bundles towards each job's optimal share.
+    """The rule heSRPT (Berg et al., SIGMETRICS 2020) for speedup sqrt(share): bundles towards each job's optimal share.
 
     With m jobs sorted from the largest remaining size, job i is due ``(i/m)^2 - ((i-1)/m)^2`` of the cluster. The job
     furthest below its due takes the next bundle, as long as it gets faster.

@@ -61,4 +61,4 @@ def nodes_forecast(public: Any) -> int:
 
 @kernel
 def _nodes(settings: Any, share: float) -> int:
-    return max(1, min(settings.nodes, int(math.ceil(settings.reactive_headroom * share * settings.nodes))))
+    return max(1, min(settings.nodes, math.ceil(settings.reactive_headroom * share * settings.nodes)))

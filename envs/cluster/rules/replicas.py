@@ -40,7 +40,7 @@ def _static(public: Any) -> int:
 
 @kernel
 def _hot_cold(public: Any) -> int:
-    """Hot/cold with hysteresis: the hottest dataset above tau gains a copy; else the coldest below eta tau loses one."""
+    """Hot/cold with hysteresis: the hottest dataset above tau gains a copy; else the coldest may lose one."""
     settings, datasets = public.settings, public.datasets
     tau = settings.hot_threshold * settings.bandwidth_bytes_per_second
     best, most = -1, 0.0
