@@ -128,6 +128,7 @@ def _arguments(view: View) -> str:
         "| `traffic` | CSV file, array or Traffic | None | the traffic that drives arrivals; synthetic if None |\n"
         "| `traffic_column` | str | None | column of the CSV file |\n"
         '| `part` | str | `"train"` | part of the trace that days are drawn from: `train`, `validation`, `test` |\n'
+        '| `forecaster` | file or Forecaster | None | a fitted forecaster (npz), `"oracle"`, or None for a seasonal EWMA |\n'
         "| `render_mode` | str | None | `ansi` or `rgb_array` |\n"
         "| any field of `ClusterConfig` | | | changes that field of the preset |"
     )

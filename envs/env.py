@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +17,7 @@ from psgym.envs.cluster.features import Group, groups, layout_hash
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
 from psgym.envs.documentation import documented
+from psgym.envs.forecasts import ForecasterLike, make_forecasts
 from psgym.envs.settings import TrafficLike, make_config, make_source, reset_source
 from psgym.envs.simulation import Simulation, Snapshot
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, View
@@ -51,7 +52,7 @@ def _box(group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 class ClusterEnv(gym.Env[Any, Any]):
     """A distributed machine-learning cluster. Use one of its views: ``CapacityEnv``, ``ReplicasEnv`` and so on."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}  # noqa: RUF012 as in gym.Env
     view: View = CLUSTER
 
     def __init__(
@@ -61,6 +62,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         traffic: TrafficLike = None,
         traffic_column: str | None = None,
         part: str = "train",
+        forecaster: ForecasterLike = None,
         render_mode: str | None = None,
         **changes: Any,
     ) -> None:
@@ -75,7 +77,8 @@ class ClusterEnv(gym.Env[Any, Any]):
         self.config = make_config(self.view.preset, preset, config, changes)
         self.render_mode = render_mode
         source = make_source(traffic, traffic_column, part, self.config)
-        self._simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source)
+        forecasts = make_forecasts(forecaster)
+        self._simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, forecasts=forecasts)
         self.observation_space = observation_space(self.config)
         self.action_space = spaces.Discrete(self._simulation.actions)
         self.layout_hash = layout_hash(self.config)

@@ -12,13 +12,10 @@ from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.decide import refresh, step_batch
 from psgym.envs.cluster.features import observation_size
 from psgym.envs.cluster.metrics import METRICS
-from psgym.envs.cluster.records import HORIZONS, allocate, for_kernels, write_settings
+from psgym.envs.cluster.records import allocate, for_kernels, write_settings
 from psgym.envs.cluster.scenario import begin_episode
+from psgym.envs.forecasts import ForecastSource, SeasonalForecasts
 from psgym.envs.traffic import TrafficDay, TrafficSource
-from psgym.predictors.seasonal_ewma_kernel import seasonal_ewma_table
-
-FORECAST_LEVEL = 0.8
-_HORIZONS = np.array(HORIZONS, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -46,10 +43,12 @@ class Simulation:
         rewarded: tuple[str, ...],
         source: TrafficSource,
         count: int = 1,
+        forecasts: ForecastSource | None = None,
     ) -> None:
         """Allocates the arrays; nothing is drawn before ``reset``."""
         self.config = config
         self.source = source
+        self.forecasts = forecasts or SeasonalForecasts()
         self.count = count
         self.states, self.scenarios = allocate(config, count)
         for index in range(count):
@@ -100,9 +99,7 @@ class Simulation:
         slots = self.config.slots
         scenario["traffic"][:] = day.values[day.first - 1 : day.first + slots]
         scenario["first_slot_of_day"], scenario["day"] = day.slot_of_day, day.day
-        series = np.ascontiguousarray(day.values[: day.first + slots - 1])
-        period = self.config.slots_per_day
-        seasonal_ewma_table(series, day.first - 1, period, _HORIZONS, FORECAST_LEVEL, scenario["forecast"])
+        self.forecasts.write(day, self.config, scenario["forecast"])
         if not begin_episode(self.states, self.scenarios, index, rng):
             raise ConfigError(f"more than max_jobs={self.config.max_jobs} jobs arrive in this episode; raise max_jobs")
         self.refresh(index)

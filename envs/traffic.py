@@ -34,6 +34,10 @@ class TrafficDay:
     """Slot of the calendar day at which the episode starts."""
     day: int
     """Number of the calendar day, for resampling by days."""
+    source: NDArray[np.float64] | None = None
+    """The whole trace that the day was cut from, if any."""
+    start: int = 0
+    """Index of the episode's first slot in the trace."""
 
 
 class TrafficSource(Protocol):
@@ -53,9 +57,9 @@ class SyntheticTraffic:
     def sample(self, rng: np.random.Generator, config: ClusterConfig) -> TrafficDay:
         """Draws one day and its history."""
         per_day = config.slots_per_day
-        history = HISTORY_DAYS * per_day
-        length = history + config.slots
         slot_of_day = int(rng.integers(per_day))
+        history = HISTORY_DAYS * per_day + slot_of_day  # from midnight: a fitted forecaster relies on the phase
+        length = history + config.slots
         if config.constant_traffic:
             return TrafficDay(np.ones(length), history, slot_of_day, int(rng.integers(2**31)))
         time = (np.arange(length) - history + slot_of_day) / per_day
@@ -114,7 +118,8 @@ class TraceTraffic:
         start = int(rng.integers(first, last + 1))
         begin = max(0, start - HISTORY_DAYS * config.slots_per_day)
         values = np.minimum(self.trace.values[begin : start + config.slots], config.max_load)
-        return TrafficDay(values, start - begin, int(self._slots_of_day[start]), int(self._days[start]))
+        slot_of_day, day = int(self._slots_of_day[start]), int(self._days[start])
+        return TrafficDay(values, start - begin, slot_of_day, day, self.trace.values, start)
 
     def distinct_days(self, slots: int) -> int:
         """Calendar days on which an episode of the part can start."""

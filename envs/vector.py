@@ -18,6 +18,7 @@ from psgym.envs.cluster.features import groups, layout_hash
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
 from psgym.envs.env import InvalidActionError, observation_space
+from psgym.envs.forecasts import ForecasterLike, make_forecasts
 from psgym.envs.settings import TrafficLike, make_config, make_source, reset_source
 from psgym.envs.simulation import Simulation
 from psgym.envs.views import CLUSTER, VIEWS, View
@@ -39,6 +40,7 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         traffic: TrafficLike = None,
         traffic_column: str | None = None,
         part: str = "train",
+        forecaster: ForecasterLike = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
@@ -64,7 +66,8 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
         source = make_source(traffic, traffic_column, part, self.config)
-        self.simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, num_envs)
+        forecasts = make_forecasts(forecaster)
+        self.simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, num_envs, forecasts)
         self.single_observation_space = observation_space(self.config)
         self.single_action_space = spaces.Discrete(self.simulation.actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
