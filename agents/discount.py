@@ -25,6 +25,9 @@ class _PerSlot(BaseBuffer):
     env: ClusterVecEnv | None = None
     gamma: float
     gae_lambda: float
+    rewards: NDArray[np.float32]
+    values: NDArray[np.float32]
+    episode_starts: NDArray[np.float32]
 
     def watch(self, env: ClusterVecEnv) -> None:
         """Name the environment whose decisions fill the buffer; it tells which of them committed."""

@@ -135,8 +135,8 @@ def read_description(path: Path) -> Description:
         raise ModelError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ModelError(
-            f"{path}: not a model saved by psgym's training ({error}). A file of SB3 alone can hold pickled code, and is "
-            f"not loaded"
+            f"{path}: not a model saved by psgym's training ({error}). Another file of SB3 can hold pickled code, "
+            "and is not loaded"
         ) from None
 
 
@@ -150,7 +150,7 @@ def load_model(path: Path, env: ClusterVecEnv) -> tuple[BaseAlgorithm, Descripti
     check_fit(path, description, env)
     model = make_model(description.algo, env, arguments=description.algorithm)
     try:
-        model.set_parameters(path, exact_match=True, device="cpu")
+        model.set_parameters(str(path), exact_match=True, device="cpu")
     except Exception as error:
         raise ModelError(f"{path}: its tensors do not fit its description: {error}") from error
     return model, description
@@ -161,7 +161,7 @@ def check_fit(path: Path, description: Description, env: ClusterVecEnv) -> None:
     for name, trained, here in (
         ("environment", description.env, env.vector.view.id),
         ("layout of the observation", description.layout_hash, env.vector.layout_hash),
-        ("number of actions", description.actions, int(env.vector.single_action_space.n)),
+        ("number of actions", description.actions, env.simulation.actions),
     ):
         if trained != here:
             raise ModelError(f"{path}: trained with {name} {trained!r}, but here it is {here!r}")

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
+from psgym.envs.simulation import Simulation
 from psgym.envs.vector import ClusterVectorEnv
 
 VecEnvIndices = None | int | Iterable[int]
@@ -26,8 +27,8 @@ class ClusterVecEnv(VecEnv):
 
     ``infos[i]`` is empty on every decision that does not commit. After a commit it holds the metrics, ``reward_terms``,
     ``slots_elapsed`` and ``refused`` of the single environment's ``info``; at the end of an episode also
-    ``terminal_observation``, ``TimeLimit.truncated`` and, as SB3's ``Monitor`` would add it, ``episode``. Masks are those
-    of the clusters as they now are: ``env_method("action_masks")``, or ``action_masks()`` for all at once.
+    ``terminal_observation``, ``TimeLimit.truncated`` and, as SB3's ``Monitor`` would add it, ``episode``. Masks are
+    those of the clusters as they now are: ``env_method("action_masks")``, or ``action_masks()`` for all at once.
 
     Attributes:
         slots_elapsed: int64, shape ``(num_envs,)``; 1 where the last decision committed a slot.
@@ -51,7 +52,7 @@ class ClusterVecEnv(VecEnv):
         super().__init__(num_envs, space, self.vector.single_action_space)
 
     @property
-    def simulation(self) -> Any:
+    def simulation(self) -> Simulation:
         """The simulated clusters."""
         return self.vector.simulation
 
@@ -131,7 +132,9 @@ class ClusterVecEnv(VecEnv):
         """Raises: a batch shares its attributes, and its kernels have their own copy of the configuration."""
         raise AttributeError(f"{attr_name!r} cannot be set: clusters of a batch share one configuration; build another")
 
-    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None) -> list[bool]:
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
         """Tells SB3 that episodes are monitored: ``infos`` hold what its ``Monitor`` would add."""
         return [wrapper_class is Monitor] * len(list(self._get_indices(indices)))
 

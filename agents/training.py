@@ -16,6 +16,8 @@ from psgym.agents.seeds import RANGE
 from psgym.envs.settings import TrafficLike
 from psgym.envs.views import VIEWS
 
+REWARD_SCALE = 100.0
+"""Cost that is one unit of reward while training; comparisons look at costs, not at rewards."""
 CHECKPOINTS = 10
 """Checkpoints that a training writes."""
 
@@ -60,7 +62,7 @@ class Training:
             traffic=self.traffic,
             traffic_column=self.traffic_column,
             part="train",
-            **self.cluster,
+            **{"reward_scale": REWARD_SCALE, **self.cluster},
         )
         envs.seed(self.seed)
         return envs
@@ -72,7 +74,7 @@ class Training:
             env=self.env,
             preset=self.preset or VIEWS[self.env].preset,
             layout_hash=envs.vector.layout_hash,
-            actions=int(envs.vector.single_action_space.n),
+            actions=envs.simulation.actions,
             changes=dict(self.cluster),
             algorithm=dict(self.algorithm),
             seed=self.seed,

@@ -1,0 +1,200 @@
+"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate and compare."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from psgym.agents.policies import PolicyError, part_names, policy_names
+from psgym.agents.run_folder import make_folder, read_config, write_config
+from psgym.envs.cluster.config import ConfigError
+from psgym.envs.traces import TraceError
+from psgym.envs.traffic import TrafficError
+from psgym.envs.views import VIEWS
+
+Env = Literal["psgym/Capacity-v0", "psgym/Replicas-v0", "psgym/Allocation-v0", "psgym/Cluster-v0"]
+Algo = Literal["maskable-ppo", "ppo", "a2c", "dqn"]
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every sub-command."""
+
+    env: Env = "psgym/Cluster-v0"
+    """Id of the environment."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Configuration of the cluster: small, uncontended, contended, storage, large, dl2; None: the one of the id."""
+    seed: int = 0
+    """Seed of everything: training, validation and test days follow from it and never meet."""
+    traffic: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """CSV file (plain or .gz) of counts per interval that drive the arrivals; None: synthetic traffic."""
+    traffic_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Column of the traffic file; None: `value`, or the only one that can be meant."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the results; None: a new one in runs/."""
+    no_progress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show no progress bars."""
+
+
+@dataclass(frozen=True)
+class Train(Common):
+    """Train a policy, then compare it with the heuristics on test days."""
+
+    algo: Algo = "maskable-ppo"
+    """Learning algorithm, from sb3-contrib (maskable-ppo) or Stable-Baselines3."""
+    steps: int = 1_000_000
+    """Decisions to train for, over all copies of the environment; the default takes about 3 minutes on 2 cores."""
+    config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """JSON file of what differs from the defaults: {"cluster": {...}, "algorithm": {...}}, as in config.json of a run."""
+    num_envs: int = 256
+    """Copies of the environment that are stepped together."""
+    days: int = 20
+    """Test days of the comparison, each run until every job is done."""
+
+
+@dataclass(frozen=True)
+class Evaluate(Common):
+    """Compare a trained model with the heuristics on test days."""
+
+    model: Annotated[Path, tyro.conf.arg(metavar="FILE")] = field(kw_only=True)
+    """Model file that a training has written (model.zip or checkpoint.zip)."""
+    days: int = 30
+    """Test days, each run until every job is done."""
+
+
+@dataclass(frozen=True)
+class Compare(Common):
+    """Compare heuristics on test days, without training."""
+
+    policies: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = ""
+    """Heuristics, those of Cluster-v0 as capacity+replicas+allocation; `all`; or nothing: all, varied part by part."""
+    days: int = 30
+    """Test days, each run until every job is done."""
+
+
+COMMANDS = {"train": Train, "evaluate": Evaluate, "compare": Compare}
+Command = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; without a sub-command it trains."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
+        given.insert(0, "train")
+    command: Any = tyro.cli(
+        Command,
+        args=given,
+        prog="train.py",
+        description="Train policies for a distributed machine-learning cluster, and compare them with heuristics.",
+    )
+    try:
+        _run(command)
+    except (ConfigError, PolicyError, TraceError, TrafficError, ValueError, OSError) as error:
+        raise SystemExit(f"train.py: {error}") from error
+
+
+def _run(command: Train | Evaluate | Compare) -> None:
+    if isinstance(command, Compare):
+        _compare(command, _names(command))
+    elif isinstance(command, Evaluate):
+        _evaluate(command)
+    else:
+        _train(command)
+
+
+def _names(command: Compare) -> list[str]:
+    part_names(command.env)
+    if command.policies == "all":
+        return list(policy_names(command.env))
+    return [name.strip() for name in command.policies.split(",") if name.strip()]
+
+
+def _train(command: Train) -> None:
+    from psgym.agents.training import Training, train
+
+    found = read_config(command.config) if command.config else {}
+    traffic = None if command.traffic is None else str(command.traffic)
+    training = Training(
+        command.env,
+        command.algo,
+        command.preset,
+        command.steps,
+        command.num_envs,
+        command.seed,
+        traffic,
+        command.traffic_column,
+        found.get("cluster", {}),
+        found.get("algorithm", {}),
+    )
+    folder = make_folder(command.out, f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}", command.seed)
+    write_config(folder / "config.json", training)
+    train(training, folder, progress_bar=not command.no_progress)
+    _compare(command, [], folder, model=folder / "model.zip")
+
+
+def _evaluate(command: Evaluate) -> None:
+    _compare(command, [], model=command.model)
+
+
+def _compare(
+    command: Train | Evaluate | Compare, names: Sequence[str], folder: Path | None = None, model: Path | None = None
+) -> None:
+    from psgym.agents.benchmark import compare, steps_of
+    from psgym.agents.report import table, write_report
+
+    learned, config = [], None
+    if model is not None:
+        from psgym.agents.learned import learned_candidate
+
+        candidate, config = learned_candidate(model, command.env, command.preset)
+        learned.append(candidate)
+    kind = type(command).__name__.lower()
+    folder = folder or make_folder(command.out, f"{kind}-{VIEWS[command.env].id.split('/')[1]}", command.seed)
+    with _Bar(steps_of(command.env, names, len(learned)), command.no_progress) as report:
+        result = compare(
+            command.env,
+            None if config else command.preset,
+            names,
+            command.days,
+            command.seed,
+            None if command.traffic is None else str(command.traffic),
+            command.traffic_column,
+            config,
+            learned,
+            progress=report,
+        )
+    paths = write_report(result, folder)
+    _print(table(result))
+    _print("\n".join(str(path) for path in paths))
+
+
+class _Bar:
+    """A progress bar over policies, or nothing."""
+
+    def __init__(self, total: int, hidden: bool) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=total, disable=hidden, unit="policy", desc="test days")
+
+    def __enter__(self) -> Callable[[str], None]:
+        return self._advance
+
+    def _advance(self, name: str) -> None:
+        self._bar.set_postfix_str(name)
+        self._bar.update()
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

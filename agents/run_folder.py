@@ -1,0 +1,64 @@
+"""Folders of runs, and the configuration that each keeps so that it can be run again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psgym.agents.files import write_atomically
+
+if TYPE_CHECKING:
+    from psgym.agents.training import Training
+
+LIBRARIES = ("psgym", "gymnasium", "numpy", "numba", "torch", "stable-baselines3", "sb3-contrib")
+
+
+def make_folder(out: Path | None, name: str, seed: int) -> Path:
+    """Make the folder of a run: the given one, or the first of ``runs/<name>-<seed>[-<n>]`` that does not exist.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        return out
+    for attempt in range(1, 1_000_000):
+        folder = Path("runs") / (f"{name}-{seed}" if attempt == 1 else f"{name}-{seed}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"runs/{name}-{seed}: too many runs of this name")
+
+
+def write_config(path: Path, training: Training) -> None:
+    """Write everything that a training depends on, and the versions that it ran with."""
+    found = {**asdict(training), "versions": {name: version(name) for name in LIBRARIES}}
+    found["versions"]["python"] = platform.python_version()
+    text = json.dumps(found, indent=2) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """Read the parts ``cluster`` and ``algorithm`` of a configuration file.
+
+    Raises:
+        ValueError: If the file is not JSON of that form.
+        OSError: If it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from None
+    if not isinstance(found, dict) or not {"cluster", "algorithm"} & found.keys():
+        raise ValueError(f'{path}: must be an object with "cluster" or "algorithm"')
+    for name in ("cluster", "algorithm"):
+        if not isinstance(found.get(name, {}), dict):
+            raise ValueError(f"{path}: {name!r} must be an object, not {found[name]!r}")
+    return {name: found.get(name, {}) for name in ("cluster", "algorithm")}
