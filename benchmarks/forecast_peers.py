@@ -21,7 +21,7 @@ from psgym.predictors import Hybrid
 from psgym.predictors.backtest import split_at
 from psgym.predictors.metrics import diebold_mariano
 
-NAMES = ("wikipedia-60", "philly-60", "venus-60", "wc98-60", "nasa-jul-60", "generated-sarima")
+NAMES = ("philly-60", "venus-60", "nasa-jul-60", "wc98-60", "generated-sarima", "wikipedia-60")
 HORIZON, ORIGINS, HISTORY_DAYS = 48, 100, 56
 
 
@@ -68,6 +68,7 @@ def summary(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    """Reads the arguments, measures what is missing, prints the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecast_peers.json"))

@@ -207,6 +207,7 @@ def _three(values: NDArray[np.float64]) -> str:
 
 
 def main() -> None:
+    """Reads the arguments, measures what is missing, prints the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecasting.json"))

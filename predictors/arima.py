@@ -59,10 +59,7 @@ class ARIMA(Forecaster):
             raise ValueError("order='auto' chooses the seasonal part itself: give seasonal or profile with an order")
 
     def _learn(self, z: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-        if isinstance(self.order, str):
-            orders = self._search(z)
-        else:
-            orders = [Order(self.order, self.seasonal, self.profile)]
+        orders = self._search(z) if isinstance(self.order, str) else [Order(self.order, self.seasonal, self.profile)]
         self._set_models([estimate(order, z, self.season_, self.method) for order in orders])
 
     def _search(self, z: NDArray[np.float64]) -> list[Order]:
@@ -95,9 +92,7 @@ class ARIMA(Forecaster):
     def _new_state(self) -> State:
         return new_state(self.models_, self.horizon)
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         advance_arima(
             state["clock"], state["position"], state["values"], state["errors"], self._reach, *self._packed, z, out
         )
@@ -113,7 +108,7 @@ class ARIMA(Forecaster):
         return learned
 
     def _set_learned(self, learned: State) -> None:
-        models = []
+        models: list[Model] = []
         while f"model{len(models)}" in learned:
             saved = dict(learned[f"model{len(models)}"])
             p, d, q, profile, *rest = saved.pop("order").tolist()

@@ -12,7 +12,9 @@ from psgym.predictors.arima_order import Order
 from psgym.predictors.state import State
 
 LONGEST_EXACT_SEASON = 48  # the state of an exact filter grows with the season; beyond, it takes gigabytes and hours
-START = 0.3  # first guess of every parameter, before its tanh
+# First guesses of autoregressive and moving-average parameters, before their tanh: one for a series that carries on
+# its errors, one for a differenced series that takes most of them back. Equal guesses would cancel each other out.
+STARTS = ((0.5, -0.2), (0.2, 0.5))
 
 
 @dataclass(frozen=True)
@@ -80,16 +82,21 @@ Expansion = tuple[NDArray, NDArray, NDArray, NDArray]
 def _conditional(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
     from scipy.optimize import least_squares
 
-    guess = np.full(order.n_parameters, START)
+    guesses = [_guess(order, *start) for start in STARTS]
     reach = int(order.burn + sum(max(p, q) * s for p, q, s in order.factors) + 1)
     history = start.history(reach)
 
     def errors(free: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(residuals(history, z, *order.expand(free))[order.burn :])
+        return np.asarray(residuals(history, z, order.burn, *order.expand(free))[order.burn :])
 
     if order.n_parameters == 0 or len(z) - order.burn <= order.n_parameters:
-        return order.expand(guess)
-    return order.expand(least_squares(errors, guess, method="lm", max_nfev=40 * order.n_parameters).x)
+        return order.expand(guesses[0])
+    results = [least_squares(errors, guess, method="lm", max_nfev=40 * order.n_parameters) for guess in guesses]
+    return order.expand(min(results, key=lambda result: float(result.cost)).x)
+
+
+def _guess(order: Order, autoregressive: float, moving_average: float) -> NDArray[np.float64]:
+    return np.concatenate([np.r_[np.full(p, autoregressive), np.full(q, moving_average)] for p, q, _ in order.factors])
 
 
 def _exact(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
@@ -112,10 +119,11 @@ def _exact(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
 
 
 def pack(models: list[Model]) -> tuple[NDArray, ...]:
-    """Models as the padded arrays of `advance_arima`: ar_lags, ar, counts, ma_lags, ma, counts, profile."""
+    """Models as the padded arrays of `advance_arima`: burn, ar_lags, ar, counts, ma_lags, ma, counts, profile."""
     length = math.lcm(*(len(model.profile) for model in models))
     profile = np.array([np.tile(model.profile, length // len(model.profile)) for model in models])
     return (
+        np.array([model.order.burn for model in models], np.int64),
         *_pad([m.ar_lags for m in models], [m.ar for m in models]),
         *_pad([m.ma_lags for m in models], [m.ma for m in models]),
         profile,
@@ -124,7 +132,10 @@ def pack(models: list[Model]) -> tuple[NDArray, ...]:
 
 def _pad(lags: list[NDArray], coefficients: list[NDArray]) -> tuple[NDArray, NDArray, NDArray]:
     counts = np.array([len(row) for row in lags], np.int64)
-    padded_lags, padded = np.ones((len(lags), counts.max(initial=1)), np.int64), np.zeros((len(lags), counts.max(initial=1)))
+    padded_lags, padded = (
+        np.ones((len(lags), counts.max(initial=1)), np.int64),
+        np.zeros((len(lags), counts.max(initial=1))),
+    )
     for m, (row, values) in enumerate(zip(lags, coefficients, strict=True)):
         padded_lags[m, : len(row)], padded[m, : len(row)] = row, values
     return padded_lags, padded, counts

@@ -19,22 +19,23 @@ BLOCK = 1024
 
 @numba.njit(cache=True)
 def residuals(
-    history: NDArray, z: NDArray, ar_lags: NDArray, ar: NDArray, ma_lags: NDArray, ma: NDArray
+    history: NDArray, z: NDArray, burn: int, ar_lags: NDArray, ar: NDArray, ma_lags: NDArray, ma: NDArray
 ) -> NDArray[np.float64]:
     """One-step errors of a series.
 
     Args:
         history: values assumed before the first, shape [L], L >= every lag.
         z: the series, shape [T].
+        burn: first errors that depend on the assumed history and are taken as 0.
         ar_lags, ar: lags and coefficients of the autoregressive side, differences included.
         ma_lags, ma: lags and coefficients of the moving-average side.
 
     Returns:
-        e, shape [T]; errors before the first value are taken as 0.
+        e, shape [T]; errors before the first value are taken as 0 too.
     """
     reach = history.shape[0]
     values, errors = np.concatenate((history, z)), np.zeros(reach + z.shape[0])
-    for t in range(reach, reach + z.shape[0]):
+    for t in range(reach + burn, reach + z.shape[0]):
         forecast = 0.0
         for i in range(ar_lags.shape[0]):
             forecast += ar[i] * values[t - ar_lags[i]]
@@ -61,7 +62,7 @@ def _make_room(position: NDArray, values: NDArray, errors: NDArray, reach: int, 
 
 @numba.njit(cache=True)
 def advance_arima(
-    clock: NDArray, position: NDArray, values: NDArray, errors: NDArray, reach: int,
+    clock: NDArray, position: NDArray, values: NDArray, errors: NDArray, reach: int, burn: NDArray,
     ar_lags: NDArray, ar: NDArray, ar_count: NDArray, ma_lags: NDArray, ma: NDArray, ma_count: NDArray,
     profile: NDArray, z: NDArray, out: NDArray,
 ) -> None:  # fmt: skip
@@ -70,7 +71,7 @@ def advance_arima(
     Args:
         clock: values seen so far, shape [1]; position: index of the newest in the buffers, shape [1].
         values, errors: buffers of the deseasonalised series and of one-step errors, shape [M, capacity].
-        reach: the longest lag of any model.
+        reach: the longest lag of any model; burn: first errors of each that are taken as 0, shape [M].
         ar_lags, ar, ma_lags, ma: expanded polynomials, shape [M, K]; ar_count, ma_count: terms in use, shape [M].
         profile: what each model subtracts by phase, shape [M, S].
         z: new values, shape [n].
@@ -93,7 +94,8 @@ def advance_arima(
                 phase = (clock[0] + k) % phases
                 if k == 0:
                     values[m, t] = z[i] - profile[m, phase]
-                    errors[m, t] = values[m, t] - forecast
+                    # What was assumed before the first value must not linger as a surprise.
+                    errors[m, t] = values[m, t] - forecast if clock[0] >= burn[m] else 0.0
                 else:
                     values[m, t] = forecast
                     out[i, k - 1] += (forecast + profile[m, phase]) / models

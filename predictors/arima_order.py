@@ -102,7 +102,7 @@ def candidates(season: tuple[int, ...], length: int) -> list[Order]:
     """The orders that the search tries for a series of some length.
 
     Seasonal parts: none over a subtracted profile, a stationary or a differenced daily one, a differenced weekly one,
-    and both. A differenced season takes part when the series holds it three times, a profile when it holds it four times:
+    and both. A differenced season takes part when the series holds it three times, a profile when it holds it four:
     the average of fewer would hide in its residuals what it took from each value.
     """
     parts: list[tuple[tuple[tuple[int, int, int, int], ...], int]] = [((), 0)]

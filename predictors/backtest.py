@@ -145,16 +145,16 @@ def _tests(
         for name in losses:
             if name == other:
                 continue
-            for h in [*horizons, "mean"]:
-                pair = [_loss_at(losses[key], h) for key in (name, other)]
-                reach = losses[name].shape[1] if h == "mean" else int(h)
-                statistic, p = metrics.diebold_mariano(*pair, reach)
-                rows.append({"name": name, "against": other, "horizon": h, "statistic": statistic, "p": p})
+            for h in (*horizons, None):
+                reach = losses[name].shape[1] if h is None else h
+                statistic, p = metrics.diebold_mariano(_loss_at(losses[name], h), _loss_at(losses[other], h), reach)
+                rows.append({"name": name, "against": other, "horizon": h or "mean", "statistic": statistic, "p": p})
     return rows
 
 
-def _loss_at(losses: NDArray[np.float64], horizon: int | str) -> NDArray[np.float64]:
-    if horizon == "mean":
+def _loss_at(losses: NDArray[np.float64], horizon: int | None) -> NDArray[np.float64]:
+    """Losses by origin at one horizon, or their mean over all where all are known."""
+    if horizon is None:
         return np.asarray(losses[~np.isnan(losses).any(axis=1)].mean(axis=1))
-    column = losses[:, int(horizon) - 1]
+    column = losses[:, horizon - 1]
     return np.asarray(column[~np.isnan(column)])

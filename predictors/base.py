@@ -93,9 +93,7 @@ class Forecaster(ABC):
         """The state before the first value of a series: a flat mapping of arrays, changed in place by `_advance`."""
 
     @abstractmethod
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         """Feeds n values to the state; row i of `out` [n, H] receives the z forecasts made after value i."""
 
     # The contract.

@@ -1,7 +1,6 @@
 """From expected demand to the number of nodes: a quantile whose margin is learned from what it missed."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba

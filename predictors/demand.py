@@ -84,7 +84,14 @@ class EWMADemand:
 
 @numba.njit(cache=True)
 def observe_usage(
-    sums: NDArray, squares: NDArray, weights: NDArray, prior: NDArray, prior_weight: float, retention: float, kind: int, usage: NDArray
+    sums: NDArray,
+    squares: NDArray,
+    weights: NDArray,
+    prior: NDArray,
+    prior_weight: float,
+    retention: float,
+    kind: int,
+    usage: NDArray,
 ) -> None:
     """The update of `EWMADemand` by one task of a class, in place; `retention` is the share of old weights kept."""
     old_weight = weights[kind] + prior_weight
@@ -139,9 +146,7 @@ class DurationHazard:
 
     def hazard(self) -> NDArray[np.float64]:
         """Probability per bin of ending within a slot, shape [bins]."""
-        return np.asarray(
-            (self.ended + self.prior_weight * self.prior_hazard) / (self.exposed + self.prior_weight)
-        )
+        return np.asarray((self.ended + self.prior_weight * self.prior_hazard) / (self.exposed + self.prior_weight))
 
     def survival(self, ages: ArrayLike, h: int) -> NDArray[np.float64]:
         """Probability that tasks of some ages are still running 1..h slots later, shape [n, h]."""
@@ -167,7 +172,11 @@ def expected_flow(volume: NDArray[np.float64], demand: NDArray[np.float64]) -> N
 
 
 def expected_stock(
-    ages: ArrayLike, held: NDArray[np.float64], volume: NDArray[np.float64], demand: NDArray[np.float64], hazard: DurationHazard
+    ages: ArrayLike,
+    held: NDArray[np.float64],
+    volume: NDArray[np.float64],
+    demand: NDArray[np.float64],
+    hazard: DurationHazard,
 ) -> NDArray[np.float64]:
     """Resources in use 1..h slots ahead: what running tasks still hold and what arrivals will.
 

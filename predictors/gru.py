@@ -90,9 +90,7 @@ class GRU(Forecaster):
     def _new_state(self) -> State:
         return self._rings() | {"hidden": np.zeros((self.n_members, self.hidden))}
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         self._correct(state, z, np.zeros_like(out), out)
 
     def _correct(self, state: State, z: NDArray[np.float64], base: NDArray, out: NDArray) -> None:
@@ -111,5 +109,3 @@ class GRU(Forecaster):
 def _phase_means(z: NDArray[np.float64], period: int) -> NDArray[np.float64]:
     phase = np.arange(len(z)) % period
     return np.asarray(np.bincount(phase, z, period) / np.maximum(np.bincount(phase, minlength=period), 1))
-
-

@@ -44,7 +44,14 @@ def observe(
 
 @numba.njit(cache=True)
 def skips(
-    clock: NDArray, day: NDArray, week: NDArray, day_profile: NDArray, week_profile: NDArray, value: float, k: int, out: NDArray
+    clock: NDArray,
+    day: NDArray,
+    week: NDArray,
+    day_profile: NDArray,
+    week_profile: NDArray,
+    value: float,
+    k: int,
+    out: NDArray,
 ) -> None:
     """Writes the simple forecasts of k + 1 slots ahead that the network combines, shape [N_SKIPS]."""
     i, j = (clock[0] + k) % day.shape[0], (clock[0] + k) % week.shape[0]
@@ -61,7 +68,7 @@ def _sigmoid(x: float) -> float:
 
 @numba.njit(cache=True)
 def _affine(vector: NDArray, weight: NDArray, bias: NDArray, out: NDArray) -> None:
-    """out = vector @ weight + bias, the inner loop over outputs so that it vectorises without reordering sums."""
+    """Out = vector @ weight + bias, the inner loop over outputs so that it vectorises without reordering sums."""
     for j in range(out.shape[0]):
         out[j] = bias[j]
     for i in range(vector.shape[0]):
@@ -133,9 +140,7 @@ def advance_gru(
         for k in range(ahead):
             out[i, k] = base[i, k]
         for m in range(models):
-            gru_cell(
-                x, hidden[m], w_input[m], b_input[m], w_hidden[m], b_hidden[m], from_input, from_hidden
-            )
+            gru_cell(x, hidden[m], w_input[m], b_input[m], w_hidden[m], b_hidden[m], from_input, from_hidden)
             _affine(hidden[m], w_out[m], b_out[m], row)
             _affine(x, w_direct[m], zero, direct)
             for k in range(ahead):

@@ -115,7 +115,7 @@ def _optimise(
             forecast = network(features[index], skipped[scored], rows)
             loss = _absolute_error(forecast, train_target[scored])
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -160,17 +160,19 @@ def _copy_weights(network: Network) -> dict[str, Tensor]:
 
 
 def _export(network: Network) -> dict[str, NDArray[np.float64]]:
-    def array(tensor: Tensor) -> NDArray[np.float64]:
-        return np.ascontiguousarray(tensor.detach().numpy().astype(np.float64))
+    weights = network.state_dict()
 
-    cell = network.cell
+    def array(name: str) -> NDArray[np.float64]:
+        # Torch keeps [outputs, inputs]; the kernels run over inputs outside and outputs inside.
+        return np.ascontiguousarray(weights[name].numpy().T.astype(np.float64))
+
     return {
-        "w_input": array(cell.weight_ih_l0.T),
-        "b_input": array(cell.bias_ih_l0),
-        "w_hidden": array(cell.weight_hh_l0.T),
-        "b_hidden": array(cell.bias_hh_l0),
-        "w_out": array(network.out.weight.T),
-        "w_direct": array(network.direct.weight.T),
-        "b_out": array(network.out.bias),
-        "w_skip": array(network.skip),
+        "w_input": array("cell.weight_ih_l0"),
+        "b_input": array("cell.bias_ih_l0"),
+        "w_hidden": array("cell.weight_hh_l0"),
+        "b_hidden": array("cell.bias_hh_l0"),
+        "w_out": array("out.weight"),
+        "w_direct": array("direct.weight"),
+        "b_out": array("out.bias"),
+        "w_skip": np.ascontiguousarray(array("skip").T),
     }

@@ -1,6 +1,7 @@
 """ARIMA and GRU jointly: experts weighted by what their forecasts turned out to be worth."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,9 @@ class Hybrid(Forecaster):
     """A weighted mean of experts: ARIMA, GRU, a GRU on the errors of the ARIMA, a seasonal EWMA and naive guards.
 
     ARIMA and GRU enter twice: as they are, and with the recent mean of their errors added, which follows a shift of the
-    level. The weight of an expert at a horizon is a power of the inverse of its mean absolute error at that horizon, over
-    forecasts whose target has been observed, with exponential forgetting. The guards cost nothing while the models are
-    good and take over when the series leaves what they were fitted on.
+    level. The weight of an expert at a horizon is a power of the inverse of its mean absolute error at that horizon,
+    over forecasts whose target has been observed, with exponential forgetting. The guards cost nothing while the models
+    are good and take over when the series leaves what they were fitted on.
 
     Args:
         experts: forecasters by name; None is the list above with their defaults and this seed.
@@ -72,7 +73,12 @@ class Hybrid(Forecaster):
         return [*self.experts_, *(f"{name}_corrected" for name in self.corrected)]
 
     def _default_experts(self) -> dict[str, Forecaster]:
-        shared = {"season": self.season, "horizon": self.horizon, "levels": self.levels, "gamma": self.gamma}
+        shared: dict[str, Any] = {
+            "season": self.season,
+            "horizon": self.horizon,
+            "levels": self.levels,
+            "gamma": self.gamma,
+        }
         arima = ARIMA(**shared)
         experts = {
             "arima": arima,
@@ -95,7 +101,9 @@ class Hybrid(Forecaster):
                 expert._fit_on_scale(y, self.season_, self.transform_)
         unknown = set(self.corrected) - set(self.experts_)
         if unknown:
-            raise ValueError(f"corrected={self.corrected}: no expert {sorted(unknown)[0]!r} among {list(self.experts_)}")
+            raise ValueError(
+                f"corrected={self.corrected}: no expert {sorted(unknown)[0]!r} among {list(self.experts_)}"
+            )
         # What the experts were worth on the fitted part, counted as one half-life, is where weights start.
         self.prior_errors_ = np.zeros((len(self._names()) + 1, self.horizon))
         state = self._new_state()
@@ -129,9 +137,7 @@ class Hybrid(Forecaster):
             del state["base"]
         return state
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         names = list(self.experts_)
         tables = np.empty((len(self._names()), len(z), self.horizon))
         for row, (name, expert) in zip(tables, self.experts_.items(), strict=False):

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from psgym.predictors.transform import inverse
 
-
 CORRECTION_PRIOR_SLOTS = 10.0
 
 

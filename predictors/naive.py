@@ -40,9 +40,7 @@ class SeasonalNaive(Forecaster):
     def _new_state(self) -> State:
         return {"clock": np.zeros(1, np.int64), "ring": np.zeros(self.period_)}
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         _advance_seasonal_naive(state["clock"], state["ring"], z, out)
 
     def _get_learned(self) -> State:
@@ -102,9 +100,7 @@ class EWMA(Forecaster):
     def _new_state(self) -> State:
         return {"level": np.zeros(2)}
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         _advance_ewma(state["level"], z, self.smoothing_, out)
 
     def _get_learned(self) -> State:

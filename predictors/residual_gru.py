@@ -59,9 +59,7 @@ class ResidualGRU(GRU):
     def _new_state(self) -> State:
         return super()._new_state() | {"base": self.base_._new_state()}
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         base = np.empty_like(out)
         self.base_._advance(state["base"], z, y, base)
         self._correct(state, z, base, out)

@@ -26,7 +26,8 @@ class SeasonalEWMA(Forecaster):
         l += alpha u_t,   d[t] += delta u_t,   w[t] += omega u_t
 
     Factors start from the averages of the first half of the fitted part; the four parameters minimise the mean
-    absolute error over 1, 3, 12 and `horizon` steps on the second half. The environments' default, which needs no fit, is `seasonal_ewma_table`.
+    absolute error over 1, 3, 12 and `horizon` steps on the second half. The environments' default, which needs no fit,
+    is `seasonal_ewma_table`.
 
     Args:
         smoothing: alpha, delta, omega and phi, each in [0, 1], if they are not to be estimated.
@@ -88,9 +89,7 @@ class SeasonalEWMA(Forecaster):
             "second": self.second_.copy(),
         }
 
-    def _advance(
-        self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]
-    ) -> None:
+    def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         _advance_double_seasonal(
             state["clock"], state["level"], state["first"], state["second"], self.smoothing_, z, out
         )

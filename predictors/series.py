@@ -49,7 +49,9 @@ def fill_gaps(y: ArrayLike, longest: int = 3) -> NDArray[np.float64]:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], missing.astype(np.int8), [0]])))
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         if start == 0 or stop == len(values) or stop - start > longest:
-            raise ValueError(f"gap of {stop - start} slots at y[{start}]: only inner gaps of up to {longest} are filled")
+            raise ValueError(
+                f"gap of {stop - start} slots at y[{start}]: only inner gaps of up to {longest} are filled"
+            )
     known = np.flatnonzero(~missing)
     values[missing] = np.interp(np.flatnonzero(missing), known, values[known])
     warnings.warn(f"{int(missing.sum())} missing slots were interpolated", stacklevel=2)

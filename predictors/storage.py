@@ -1,6 +1,7 @@
 """Forecasters in a file: arrays and a description in JSON, no pickle; loading needs numpy and numba alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from psgym.predictors.seasonal_ewma import SeasonalEWMA
 from psgym.predictors.state import State, flatten, subset
 
 FORMAT = 1
-CLASSES: dict[str, type[Forecaster]] = {
+CLASSES: dict[str, Callable[..., Forecaster]] = {
     kind.__name__: kind for kind in (ARIMA, EWMA, GRU, Hybrid, ResidualGRU, SeasonalEWMA, SeasonalNaive)
 }
 
@@ -80,7 +81,9 @@ def _rebuild(description: dict[str, Any], learned: dict[str, NDArray], named: di
     kind = CLASSES.get(description["class"])
     if kind is None:
         raise ValueError(f"unknown forecaster {description['class']!r}, expected one of {sorted(CLASSES)}")
-    params = {name: tuple(value) if isinstance(value, list) else value for name, value in description["params"].items()}
+    params: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in description["params"].items()
+    }
     if kind is Hybrid:
         experts: dict[str, Forecaster] = {}
         for name, part in description["experts"].items():

@@ -78,7 +78,9 @@ class Transform:
 
     def packed(self) -> NDArray[np.float64]:
         """The attributes as one array, shape [8], the form that kernels and files take."""
-        return np.array([self.log, self.unit, self.centre, self.spread, self.lowest, self.highest, self.fence, self.floor])
+        return np.array(
+            [self.log, self.unit, self.centre, self.spread, self.lowest, self.highest, self.fence, self.floor]
+        )
 
     @classmethod
     def unpacked(cls, packed: NDArray[np.float64]) -> "Transform":

@@ -20,18 +20,6 @@ def counts(length: int = 320, seed: int = 0) -> NDArray[np.float64]:
     return rng.poisson(rate).astype(np.float64)
 
 
-FORECASTERS: dict[str, Callable[[], Forecaster]] = {
-    "seasonal_naive": lambda: SeasonalNaive(**SHARED),
-    "ewma": lambda: EWMA(**SHARED),
-    "seasonal_ewma": lambda: SeasonalEWMA(**SHARED),
-    "arima": lambda: ARIMA((1, 0, 1), [(0, 1, 1, 8)], **SHARED),
-    "arima_auto": lambda: ARIMA(**SHARED),
-    "gru": lambda: GRU(hidden=4, epochs=1, **SHARED),
-    "residual_gru": lambda: ResidualGRU(ARIMA((1, 0, 1), profile=8, **SHARED), hidden=4, epochs=1, **SHARED),
-    "hybrid": lambda: small_hybrid(),
-}
-
-
 def small_hybrid() -> Hybrid:
     """A hybrid whose residual network corrects the ARIMA of the pool."""
     arima = ARIMA((1, 0, 1), profile=8, **SHARED)
@@ -44,6 +32,18 @@ def small_hybrid() -> Hybrid:
     return Hybrid(experts, **SHARED)
 
 
+FORECASTERS: dict[str, Callable[[], Forecaster]] = {
+    "seasonal_naive": lambda: SeasonalNaive(**SHARED),
+    "ewma": lambda: EWMA(**SHARED),
+    "seasonal_ewma": lambda: SeasonalEWMA(**SHARED),
+    "arima": lambda: ARIMA((1, 0, 1), [(0, 1, 1, 8)], **SHARED),
+    "arima_auto": lambda: ARIMA(**SHARED),
+    "gru": lambda: GRU(hidden=4, epochs=1, **SHARED),
+    "residual_gru": lambda: ResidualGRU(ARIMA((1, 0, 1), profile=8, **SHARED), hidden=4, epochs=1, **SHARED),
+    "hybrid": small_hybrid,
+}
+
+
 @pytest.fixture(scope="session")
 def series() -> NDArray[np.float64]:
     return counts()
@@ -53,3 +53,8 @@ def series() -> NDArray[np.float64]:
 def fitted(request: pytest.FixtureRequest, series: NDArray[np.float64]) -> Forecaster:
     """Each forecaster, fitted on the first 240 values; tests that move its state use a fork."""
     return FORECASTERS[request.param]().fit(series[:240])
+
+
+@pytest.fixture
+def make_hybrid() -> Callable[[], Hybrid]:
+    return small_hybrid

@@ -1,5 +1,7 @@
 """What every forecaster promises."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -68,11 +70,11 @@ def test_a_state_round_trips(fitted: Forecaster, series: Array) -> None:
     )
     broken = ahead.get_state()
     del broken["calibration.scale"]
-    with pytest.raises(ValueError, match="calibration.scale is missing"):
+    with pytest.raises(ValueError, match=r"calibration\.scale is missing"):
         fitted.fork().set_state(broken)
 
 
-def test_a_file_round_trips(fitted: Forecaster, series: Array, tmp_path) -> None:
+def test_a_file_round_trips(fitted: Forecaster, series: Array, tmp_path: Path) -> None:
     save_forecaster(tmp_path / "forecaster.npz", fitted)
     loaded = load_forecaster(tmp_path / "forecaster.npz")
     assert type(loaded) is type(fitted)
@@ -83,11 +85,15 @@ def test_a_file_round_trips(fitted: Forecaster, series: Array, tmp_path) -> None
 def test_shapes_and_bounds(fitted: Forecaster, series: Array) -> None:
     forecast = fitted.predict(4, level=(95,))
     assert forecast.mean.shape == forecast.median.shape == (4,)
-    assert forecast.low.shape == forecast.high.shape == (1, 4) and forecast.level == (95,)
+    assert forecast.low.shape == forecast.high.shape == (1, 4)
+    assert forecast.level == (95,)
     table = fitted.bands(series, 3)
-    assert table.mean.shape == (len(series), 3) and table.low.shape == (len(series), 2, 3)
-    assert np.isfinite(table.mean).all() and np.isfinite(table.high).all()
-    assert (table.low >= 0.0).all() and (table.low <= table.median[:, None]).all()
+    assert table.mean.shape == (len(series), 3)
+    assert table.low.shape == (len(series), 2, 3)
+    assert np.isfinite(table.mean).all()
+    assert np.isfinite(table.high).all()
+    assert (table.low >= 0.0).all()
+    assert (table.low <= table.median[:, None]).all()
     assert (table.median[:, None] <= table.high).all()
     assert fitted.table([]).shape == (0, 6)
 
@@ -99,7 +105,7 @@ def test_the_transform_is_learned_from_the_fitted_part_alone(fitted: Forecaster,
 
 
 def test_requests_that_were_not_prepared_for(fitted: Forecaster) -> None:
-    with pytest.raises(ValueError, match="h=7: must be within 1..horizon=6"):
+    with pytest.raises(ValueError, match=r"h=7: must be within 1\.\.horizon=6"):
         fitted.predict(7)
     with pytest.raises(ValueError, match="level=90 was not prepared for"):
         fitted.predict(3, level=(90,))
@@ -110,7 +116,8 @@ def test_requests_that_were_not_prepared_for(fitted: Forecaster) -> None:
 
 
 def test_reprs_print_parameters(fitted: Forecaster) -> None:
-    assert repr(fitted).startswith(type(fitted).__name__ + "(") and "horizon=6" in repr(fitted)
+    assert repr(fitted).startswith(type(fitted).__name__ + "(")
+    assert "horizon=6" in repr(fitted)
 
 
 SIMPLE = [SeasonalNaive, EWMA, SeasonalEWMA, ARIMA]

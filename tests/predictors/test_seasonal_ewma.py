@@ -36,11 +36,15 @@ def test_first_leaves_out_rows_and_changes_none() -> None:
     np.testing.assert_array_equal(table(daily(200), first=90), table(daily(200))[90:])
 
 
-@pytest.mark.parametrize("series", [np.zeros(150), np.full(150, 4.0), daily(20), np.r_[np.zeros(100), daily(100)], np.ones(1)])
+@pytest.mark.parametrize(
+    "series", [np.zeros(150), np.full(150, 4.0), daily(20), np.r_[np.zeros(100), daily(100)], np.ones(1)]
+)
 def test_finite_ordered_and_not_negative(series: np.ndarray) -> None:
     out = table(series)
-    assert np.isfinite(out).all() and (out >= 0.0).all()
-    assert (out[:, :, 1] <= out[:, :, 0]).all() and (out[:, :, 0] <= out[:, :, 2]).all()
+    assert np.isfinite(out).all()
+    assert (out >= 0.0).all()
+    assert (out[:, :, 1] <= out[:, :, 0]).all()
+    assert (out[:, :, 0] <= out[:, :, 2]).all()
 
 
 def test_a_constant_is_forecast_as_it_is() -> None:
