@@ -50,7 +50,7 @@ class Train(Common):
     steps: int = 1_000_000
     """Decisions to train for, over all copies of the environment; the default takes about 3 minutes on 2 cores."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """JSON file of what differs from the defaults: {"cluster": {...}, "algorithm": {...}}, as in config.json of a run."""
+    """JSON file of changed defaults: {"cluster": {...}, "algorithm": {...}}, as in config.json of a run."""
     num_envs: int = 256
     """Copies of the environment that are stepped together."""
     days: int = 20

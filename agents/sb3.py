@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
+from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
+from psgym.envs.cluster.decide import next_actions
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
 from psgym.envs.simulation import Simulation
@@ -34,18 +36,24 @@ class ClusterVecEnv(VecEnv):
         slots_elapsed: int64, shape ``(num_envs,)``; 1 where the last decision committed a slot.
     """
 
-    def __init__(self, num_envs: int = 256, view: str = "psgym/Cluster-v0", **arguments: Any) -> None:
+    def __init__(
+        self, num_envs: int = 256, view: str = "psgym/Cluster-v0", spread: bool = False, **arguments: Any
+    ) -> None:
         """Builds the batch.
 
         Args:
             num_envs: Number of clusters.
             view: Id of the environment.
+            spread: Whether ``reset()`` lets the rules of the configuration lead cluster i through i / num_envs of its
+                episode. A learner then meets every part of an episode from its first rollout on, though it may
+                live through less than one episode. Episodes that were led are not reported in ``infos``.
             arguments: As for ``gym.make`` of that id: ``preset``, ``traffic``, any field of the configuration.
         """
         self.vector = ClusterVectorEnv(num_envs, view, autoreset_mode=AutoresetMode.SAME_STEP, **arguments)
         self.slots_elapsed = np.zeros(num_envs, np.int64)
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         self._actions = np.zeros(num_envs, np.int64)
+        self._spread, self._led = spread, np.zeros(num_envs, np.bool_)
         self._began = time.time()
         space = self.vector.single_observation_space
         assert isinstance(space, spaces.Box | spaces.Dict)
@@ -67,7 +75,26 @@ class ClusterVecEnv(VecEnv):
         self._returns[:], self._lengths[:] = 0.0, 0
         self.slots_elapsed = infos["slots_elapsed"]
         self.reset_infos = [{} for _ in range(self.num_envs)]
+        if self._spread:
+            self._lead()
+            observations = self.vector._observations()
         return observations
+
+    def _lead(self) -> None:
+        """Lets the configured rules decide until cluster i has lived through i / num_envs of its episode."""
+        config, simulation = self.vector.config, self.simulation
+        target = np.arange(self.num_envs) * config.slots // self.num_envs
+        codes = (
+            CAPACITY_RULES.index(config.capacity_rule),
+            REPLICA_RULES.index(config.replica_rule),
+            ALLOCATION_RULES.index(config.allocation_rule),
+        )
+        actions = np.zeros(self.num_envs, np.int64)
+        while (behind := simulation.states["public"]["slot"] < target).any():
+            next_actions(simulation.states, *codes, actions)
+            actions[~behind] = -1
+            simulation.step(actions)
+        self._led = target > 0
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Keeps the actions for ``step_wait``."""
@@ -95,8 +122,10 @@ class ClusterVecEnv(VecEnv):
         for index in np.flatnonzero(dones).tolist():
             infos[index]["terminal_observation"] = _row(final, index)
             infos[index]["TimeLimit.truncated"] = bool(truncated[index])
-            episode = {"r": float(self._returns[index]), "l": int(self._lengths[index]), "t": elapsed}
-            infos[index]["episode"] = episode
+            if not self._led[index]:
+                episode = {"r": float(self._returns[index]), "l": int(self._lengths[index]), "t": elapsed}
+                infos[index]["episode"] = episode
+        self._led[dones] = False
         self._returns[dones], self._lengths[dones] = 0.0, 0
 
     def action_masks(self) -> NDArray[np.bool_]:

@@ -16,8 +16,6 @@ from psgym.agents.seeds import RANGE
 from psgym.envs.settings import TrafficLike
 from psgym.envs.views import VIEWS
 
-REWARD_SCALE = 100.0
-"""Cost that is one unit of reward while training; comparisons look at costs, not at rewards."""
 CHECKPOINTS = 10
 """Checkpoints that a training writes."""
 
@@ -62,7 +60,8 @@ class Training:
             traffic=self.traffic,
             traffic_column=self.traffic_column,
             part="train",
-            **{"reward_scale": REWARD_SCALE, **self.cluster},
+            spread=True,
+            **self.cluster,
         )
         envs.seed(self.seed)
         return envs
