@@ -96,7 +96,7 @@ class FittedForecasts:
 
 
 def make_forecasts(forecaster: ForecasterLike) -> ForecastSource:
-    """The forecasts that an argument names: None (seasonal EWMA), "oracle", a saved or a fitted forecaster, or a source."""
+    """The forecasts that an argument names: None (seasonal EWMA), "oracle", a saved or a fitted one, or a source."""
     if forecaster is None:
         return SeasonalForecasts()
     if forecaster == "oracle":

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, decide_batch, live_batch, open_batch
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
-from psgym.envs.cluster.decide import refresh, step_batch
 from psgym.envs.cluster.features import observation_size
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import allocate, for_kernels, write_settings
@@ -102,16 +102,22 @@ class Simulation:
         self.forecasts.write(day, self.config, scenario["forecast"])
         if not begin_episode(self.states, self.scenarios, index, rng):
             raise ConfigError(f"more than max_jobs={self.config.max_jobs} jobs arrive in this episode; raise max_jobs")
-        self.refresh(index)
+        self._show(index, TO_OPEN)
         return day
 
     def refresh(self, index: int) -> None:
         """Writes observation, mask and metrics of one cluster anew."""
-        refresh(self.states, self.scenarios, index, self.observations, self.masks, self.metrics)
+        self._show(index, TO_SHOW)
+
+    def _show(self, index: int, pending: int) -> None:
+        self.states["hidden"]["pending"][index] = pending
+        open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Carries out one decision in every cluster whose action is not negative."""
-        step_batch(self.states, self.scenarios, actions, self.observations, self.masks, self.metrics)
+        if decide_batch(self.states, actions, self.observations, self.masks, self.metrics):
+            live_batch(self.states, self.scenarios)
+            open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics)
 
     def snapshot(self, index: int = 0) -> Snapshot:
         """Copies one cluster."""

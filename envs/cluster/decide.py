@@ -1,4 +1,4 @@
-"""One decision of the agent: the mask of what is legal, and the step that carries it out."""
+"""One decision of the agent: the mask of what is legal, and what carries it out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from typing import Any
 
 from psgym.envs.cluster.copies import choose_drop, choose_target
 from psgym.envs.cluster.jit import kernel
-from psgym.envs.cluster.metrics import write_metrics
 from psgym.envs.cluster.moves import DOWN, UP, change_copies, grow, may_change_copies, may_grow, may_order, order
 from psgym.envs.cluster.observe import observe, observe_growth
 from psgym.envs.cluster.planning import open_plan
 from psgym.envs.cluster.rules.allocation import next_allocation
 from psgym.envs.cluster.rules.capacity import next_capacity
 from psgym.envs.cluster.rules.replicas import next_replica
-from psgym.envs.cluster.slot import advance
 
 COMMIT = 0
 REPLAN = 0
@@ -112,32 +110,17 @@ def next_actions(states: Any, capacity_rule: int, replica_rule: int, allocation_
 
 
 @kernel
-def refresh(states: Any, scenarios: Any, index: int, observations: Any, masks: Any, metrics: Any) -> None:
-    """Writes observation, mask and metrics of one cluster from its state."""
-    public = states[index].public
-    observe(public, observations[index])
-    write_mask(public, masks[index])
-    write_metrics(states[index], metrics[index])
-
-
-@kernel
-def step_batch(states: Any, scenarios: Any, actions: Any, observations: Any, masks: Any, metrics: Any) -> None:
-    """Steps every cluster of a batch by one decision; a cluster whose action is negative rests."""
-    for index in range(states.shape[0]):
-        if actions[index] >= 0:
-            step(states, scenarios, index, actions[index], observations, masks, metrics)
-
-
-@kernel
-def step(states: Any, scenarios: Any, index: int, action: int, observations: Any, masks: Any, metrics: Any) -> None:
-    """Carries out one decision of one cluster, and advances it by a slot where the decision commits.
+def decide(state: Any, action: int, observation: Any, mask: Any) -> bool:
+    """Carries out one decision of one cluster and rewrites what it can have changed of observation and mask.
 
     A masked-out action changes nothing and is counted; the third of a slot commits it, as does the last decision that
     a slot may have.
+
+    Returns:
+        Whether the slot is committed; then observation and mask are left to the opening of the next slot.
     """
-    state = states[index]
     public, hidden = state.public, state.hidden
-    settings, outcome, mask = public.settings, hidden.outcome, masks[index]
+    settings, outcome = public.settings, hidden.outcome
     outcome.reward = 0.0
     outcome.slots_elapsed = 0
     outcome.terms[:] = 0.0
@@ -151,17 +134,14 @@ def step(states: Any, scenarios: Any, index: int, action: int, observations: Any
         carry_out(public, hidden, action)
     full = public.decisions >= settings.max_decisions_per_slot or public.refusals >= settings.max_refusals_per_slot
     if action == COMMIT or full:
-        advance(state, scenarios[index])
-        refresh(states, scenarios, index, observations, masks, metrics)
-    elif _is_growth(settings, action) and not outcome.refused:
-        window_job = (action - settings.first_allocation - 1) // 3
-        observe_growth(public, window_job, observations[index])
+        return True
+    if _is_growth(settings, action) and not outcome.refused:
+        observe_growth(public, (action - settings.first_allocation - 1) // 3, observation)
         write_allocation_mask(public, mask)
     else:
-        observe(public, observations[index])
+        observe(public, observation)
         write_mask(public, mask)
-    metrics[index, metrics.shape[1] - 2] = hidden.totals.decisions
-    metrics[index, metrics.shape[1] - 1] = hidden.totals.refusals
+    return False
 
 
 @kernel

@@ -257,6 +257,8 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
         [
             ("outcome", outcome),
             ("totals", totals),
+            ("pending", "i8"),  # work that is left to another kernel, as ``psgym.envs.cluster.batch`` says
+            ("event", "?"),  # something happened in the slot after which the allocation is planned anew
             ("node_repair_seconds", "f8", (config.nodes,)),
             ("server_repair_seconds", "f8", (config.data_servers,)),
             ("unavailable_seconds", "f8"),  # reader-seconds without a live copy, of this slot

@@ -13,7 +13,6 @@ import numpy as np
 
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.records import LIVE_COPY
-from psgym.envs.cluster.slot import open_slot
 
 BURST_SECONDS = 3600.0
 """Time constant of a burst of demand for one dataset (s)."""
@@ -23,7 +22,7 @@ LIST_JITTER = 0.1
 
 @kernel
 def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
-    """Draws scenario ``index`` (traffic and forecast are there already) and opens the first slot of its state.
+    """Draws scenario ``index`` (traffic and forecast are there already) and the state before its first slot.
 
     Returns:
         False if more jobs arrive than the records can hold.
@@ -44,7 +43,7 @@ def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
         _draw_background(settings, scenario, slot, order, weights, bursts)
         complete = _draw_arrivals(settings, scenario, slot, order, weights, rng) and complete
     _start_state(state, scenario, rng)
-    open_slot(state, scenario, True)
+    state.hidden.event = True
     return complete
 
 

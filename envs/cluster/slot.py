@@ -23,8 +23,8 @@ UNFINISHED, NODES, COPIES, UNAVAILABLE, STALL, HOT_TRAFFIC = range(6)
 
 
 @kernel
-def advance(state: Any, scenario: Any) -> None:
-    """Commits the plan, lives through one slot, books its cost, and opens the next slot."""
+def live_slot(state: Any, scenario: Any) -> None:
+    """Commits the plan, lives through one slot and books its cost; :func:`open_slot` opens the next."""
     public, hidden = state.public, state.hidden
     settings, totals = public.settings, hidden.totals
     run_rules(public, hidden)
@@ -60,7 +60,7 @@ def advance(state: Any, scenario: Any) -> None:
     learn_work(public, scenario, work)
     public.slot += 1
     _note_end(state, scenario)
-    open_slot(state, scenario, event or waited > 0.0)
+    hidden.event = event or waited > 0.0
 
 
 @kernel
@@ -107,7 +107,7 @@ def _note_end(state: Any, scenario: Any) -> None:
 
 
 @kernel
-def open_slot(state: Any, scenario: Any, event: bool) -> None:
+def open_slot(state: Any, scenario: Any) -> None:
     """Prepares the decisions of a slot: what is now known, the window, the candidates, and a plan after an event."""
     public, settings = state.public, state.public.settings
     row = public.slot % settings.slots  # a drain lives through the same day again, without arrivals
@@ -116,7 +116,7 @@ def open_slot(state: Any, scenario: Any, event: bool) -> None:
     public.forecast[:, :] = scenario.forecast[row]
     public.decisions = 0
     public.refusals = 0
-    event = public.capacity_change != 0 or event
+    event = public.capacity_change != 0 or state.hidden.event
     public.capacity_change = 0
     event = update_nodes(state) or event
     recount_fits(public)
