@@ -37,11 +37,12 @@ JOB_COLOURS = (
 
 
 def job_colours(frame: Frame) -> dict[int, str]:
-    """A colour for each job: by its number, or the next one that no older job has."""
+    """A colour for each job: by its number, or the next one that is free; jobs of the window choose first."""
     colours: dict[int, str] = {}
-    numbers = {job.number for job in frame.window} | {task.job for node in frame.nodes for task in node.tasks}
+    window = [job.number for job in frame.window]
+    others = {task.job for node in frame.nodes for task in node.tasks}.difference(window)
     taken: set[int] = set()
-    for number in sorted(numbers):
+    for number in [*window, *sorted(others)]:
         if len(taken) == len(JOB_COLOURS):
             taken.clear()
         colour = number % len(JOB_COLOURS)
@@ -267,8 +268,8 @@ class Jobs(Panel):
         self._bars.set_facecolor(bars.colours)
         hidden = len(frame.window) - len(self._middles)
         beyond = frame.unfinished - len(frame.window)
-        parts = (f"{hidden} more in the window" * (hidden > 0), f"{beyond} beyond it" * (beyond > 0))
-        self._rest.set_text(", ".join(part for part in parts if part))
+        parts = ((hidden, "more jobs in the window"), (beyond, "more jobs beyond the window"))
+        self._rest.set_text(", ".join(f"{count} {what}" for count, what in parts if count > 0))
         self.note.set_text(f"{frame.unfinished} unfinished")
 
     def _write(self, row: int, job: Job | None) -> None:
