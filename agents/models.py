@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import A2C, DQN, PPO
@@ -23,6 +24,7 @@ from psgym.agents.discount import buffer_class
 from psgym.agents.files import write_atomically
 from psgym.agents.policies import Actions, Observation, simulation_of
 from psgym.agents.sb3 import ClusterVecEnv
+from psgym.envs.cluster.decide import COMMIT
 
 DESCRIPTION = "psgym.json"
 """Name of the description inside a model's file."""
@@ -57,6 +59,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 """Arguments of each algorithm; gamma is the discount of a slot where the algorithm keeps rollouts."""
+
+
+COMMIT_BIAS = 3.0
+"""Added to the logit of COMMIT at the start. Among 30 legal actions an untrained policy would commit after 30 decisions,
+most of them harmful; with it, after two or three, so that a rollout holds ten times as many slots."""
 
 
 class ModelError(ValueError):
@@ -107,6 +114,8 @@ def make_model(
     model = ALGORITHMS[algo](policy, env, seed=seed, device="cpu", **chosen, **more)
     if algo != "dqn":
         model.rollout_buffer.watch(env)  # type: ignore[attr-defined]
+        with torch.no_grad():
+            model.policy.action_net.bias[COMMIT] += COMMIT_BIAS  # type: ignore[union-attr, operator]
     return model
 
 

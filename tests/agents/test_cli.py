@@ -1,0 +1,73 @@
+"""The command line, run as users run it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUIET = {"cluster": {"load": 0.1}, "algorithm": {"n_steps": 16, "batch_size": 128, "n_epochs": 1}}
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "train.py"), *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
+
+
+def test_train_then_evaluate(tmp_path: Path) -> None:
+    (tmp_path / "quiet.json").write_text(json.dumps(QUIET))
+    flags = ("--env", "psgym/Capacity-v0", "--no-progress", "--days", "1")
+    small = ("--steps", "512", "--num-envs", "8", "--config", "quiet.json")
+    done = run(*flags, *small, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    names = {path.name for path in folder.iterdir()}
+    assert {"result.json", "table.md", "paired.png", "config.json", "model.zip", "checkpoint.zip"} <= names
+    assert list(folder.rglob("events.out.tfevents.*"))
+    assert (folder / "table.md").read_text() in done.stdout
+    rows = {row["policy"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
+    assert rows["maskable-ppo"]["kind"] == "learned"
+    again = run("evaluate", *flags, "--model", str(folder / "model.zip"), "--out", "again", folder=tmp_path)
+    assert again.returncode == 0, again.stderr
+    repeated = {row["policy"]: row for row in json.loads((tmp_path / "again/result.json").read_text())["rows"]}
+    assert repeated["maskable-ppo"]["metrics"] == rows["maskable-ppo"]["metrics"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", "--policies", "drf"), "no policy 'drf' for psgym/Cluster-v0"),
+        (("compare", "--preset", "smal"), "did you mean 'small'"),
+        (("compare", "--traffic", "nothing.csv"), "nothing.csv"),
+        (("compare", "--days", "0"), "days must be at least 1"),
+        (("evaluate", "--model", "nothing.zip"), "nothing.zip: no such file"),
+        (("train", "--steps", "0"), "steps must be at least 1"),
+        (("train", "--config", "nothing.json"), "nothing.json"),
+    ],
+)
+def test_mistakes_are_one_clear_line(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from psgym.agents.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--no-progress"])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "compare"])
+def test_help_explains_every_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from psgym.agents.cli import main
+
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for flag in ("--env", "--preset", "--seed", "--traffic", "--traffic-column", "--out", "--no-progress", "--days"):
+        assert flag in text
