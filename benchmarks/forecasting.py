@@ -11,7 +11,7 @@ import csv
 import gzip
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,16 @@ def generate_counts(rng: np.random.Generator, length: int) -> NDArray[np.float64
     return rng.poisson(rng.gamma(2.0, rate / 2.0)).astype(np.float64)
 
 
-def measure(name: str, minutes: int, y: NDArray[np.float64], done: dict[str, Any], save: Callable[[], None]) -> None:
+def measure(
+    name: str,
+    minutes: int,
+    y: NDArray[np.float64],
+    done: dict[str, Any],
+    save: Callable[[], None],
+    seeds: Sequence[int],
+) -> None:
     """Adds to `done` the result of every seed that it lacks."""
-    missing = [seed for seed in SEEDS if str(seed) not in done]
+    missing = [seed for seed in seeds if str(seed) not in done]
     if not missing:
         return
     day = 1440 // minutes
@@ -212,6 +219,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecasting.json"))
     parser.add_argument("--only", nargs="*", help="names of series; all by default")
+    parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS, help="of the networks; three by default")
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
 
@@ -221,7 +229,7 @@ def main() -> None:
 
     for name, (minutes, load) in series().items():
         if not arguments.only or name in arguments.only:
-            measure(name, minutes, load(arguments.data), results.setdefault(name, {}), save)
+            measure(name, minutes, load(arguments.data), results.setdefault(name, {}), save, arguments.seeds)
     print(summary({name: seeds for name, seeds in results.items() if seeds}))
 
 

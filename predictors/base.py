@@ -7,10 +7,10 @@ and writes the forecasts made after each. Both the table of a whole series and t
 
 import copy
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,19 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 from psgym.predictors.calibration import calibrate, error_priors, new_calibration
 from psgym.predictors.series import MINIMUM_LENGTH, check_series
 from psgym.predictors.state import State, copy_state, fill, flatten
-from psgym.predictors.transform import Transform
+from psgym.predictors.transform import Transform, forward
 
 SMEARING_HALF_LIFE_PERIODS = 7.0
-CALIBRATION_ARRAYS = ("clock", "lower", "upper", "scale", "came", "said", "ring", "ring_lower", "ring_upper")
-FORECAST_ARRAYS = ("mean", "median", "low", "high")
 
 
 class NotFittedError(ValueError):
     """A forecast was asked of a forecaster that has not been fitted."""
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(NamedTuple):
     """What a forecaster says, in units of the series.
 
     Attributes:
@@ -75,6 +72,7 @@ class Forecaster(ABC):
         self.transform = transform
         self.levels = tuple(levels)
         self.gamma = gamma
+        self._coverage = np.array(self.levels, np.float64) / 100.0
         if any(s < 2 for s in self.season) or list(self.season) != sorted(set(self.season)):
             raise ValueError(f"season={tuple(season)}: periods must be >= 2 and increase")
         if self.horizon < 1:
@@ -127,7 +125,7 @@ class Forecaster(ABC):
         self._require_fitted()
         self._state = self._new_state()
         self._calibration = new_calibration(*self._priors)
-        self._bounds_of(values, self._state, self._calibration, keep=True)
+        self._observe(values)
         return self
 
     def update(self, y_new: ArrayLike) -> Self:
@@ -139,9 +137,11 @@ class Forecaster(ABC):
         Returns:
             self; the parameters do not change.
         """
-        values = check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64)))
         self._require_fitted()
-        self._bounds_of(values, self._state, self._calibration, keep=True)
+        # The usual call, one number, skips what only arrays need.
+        one = isinstance(y_new, float) and math.isfinite(y_new)
+        values = np.array([y_new]) if one else check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64)))
+        self._observe(values)
         return self
 
     def predict(self, h: int | None = None, level: Sequence[float] | None = None) -> Forecast:
@@ -161,12 +161,9 @@ class Forecaster(ABC):
         self._require_fitted()
         if self._last is None:
             raise ValueError("no value has been observed yet: call update first")
-        rows = self._rows(level)
+        rows, levels = self._rows(level)
         h = self._checked_horizon(h)
-        mean, median, low, high = self._last
-        return Forecast(
-            mean[:h].copy(), median[:h].copy(), low[rows, :h], high[rows, :h], tuple(self.levels[row] for row in rows)
-        )
+        return self._forecast(self._last, h, rows, levels)
 
     def table(self, y: ArrayLike, h: int | None = None) -> NDArray[np.float64]:
         """All rolling mean forecasts of a series; the forecaster's own state is left alone.
@@ -184,23 +181,17 @@ class Forecaster(ABC):
         """As `table`, with medians and bounds: arrays of shapes [T, h] and [T, levels, h]."""
         values = check_series(y, 0)
         self._require_fitted()
-        rows = self._rows(level)
+        rows, levels = self._rows(level)
         h = self._checked_horizon(h)
-        mean, median, low, high = self._bounds_of(values, self._new_state(), new_calibration(*self._priors), keep=False)
-        return Forecast(
-            mean[:, :h].copy(),
-            median[:, :h].copy(),
-            low[:, rows, :h],
-            high[:, rows, :h],
-            tuple(self.levels[row] for row in rows),
-        )
+        bands = self._bands_of(values, self._new_state(), new_calibration(*self._priors))
+        return self._forecast(bands, h, rows, levels)
 
     def get_state(self) -> State:
         """A copy of all that `update` moves, as a flat mapping of arrays."""
         self._require_fitted()
         state = flatten({"model": self._state, "calibration": self._calibration})
         if self._last is not None:
-            state |= {name: array.copy() for name, array in zip(FORECAST_ARRAYS, self._last, strict=True)}
+            state["forecast"] = self._last.copy()
         return state
 
     def set_state(self, state: State) -> Self:
@@ -212,7 +203,7 @@ class Forecaster(ABC):
         self._require_fitted()
         filled = fill({"model": self._new_state(), "calibration": new_calibration(*self._priors)}, state)
         self._state, self._calibration = filled["model"], filled["calibration"]
-        self._last = tuple(state[name].copy() for name in FORECAST_ARRAYS) if "mean" in state else None
+        self._last = state["forecast"].copy() if "forecast" in state else None
         return self
 
     def fork(self) -> Self:
@@ -239,7 +230,7 @@ class Forecaster(ABC):
         """The learned attributes as arrays; models extend it."""
         return {
             "season_": np.array(self.season_, np.int64),
-            "transform_": self.transform_.packed(),
+            "transform_": self.transform_.packed,
             **dict(zip(("prior_lower", "prior_upper", "prior_scale", "prior_smearing"), self._priors, strict=True)),
         }
 
@@ -255,14 +246,14 @@ class Forecaster(ABC):
     _priors: tuple[NDArray, ...]
     _state: State
     _calibration: State
-    _last: tuple[NDArray, ...] | None = None
+    _last: NDArray[np.float64] | None = None
 
     def _fit_on_scale(self, values: NDArray[np.float64], season: tuple[int, ...], transform: Transform) -> Self:
         self.season_, self.transform_ = season, transform
         z = transform.forward(values)
         self._learn(z, values)
         forecasts = self._table_on_scale(z, values)
-        self._priors = error_priors(z, values, forecasts, self._coverage(), transform.packed())
+        self._priors = error_priors(z, values, forecasts, self._coverage, transform.packed)
         return self.refit(values)
 
     def _table_on_scale(self, z: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -270,35 +261,47 @@ class Forecaster(ABC):
         self._advance(self._new_state(), z, values, forecasts)
         return forecasts
 
-    def _coverage(self) -> NDArray[np.float64]:
-        return np.array(self.levels, np.float64) / 100.0
+    def _observe(self, values: NDArray[np.float64]) -> None:
+        bands = self._bands_of(values, self._state, self._calibration)
+        self._last = bands[-1] if len(values) else None
 
-    def _bounds_of(
-        self, values: NDArray[np.float64], state: State, calibration: State, keep: bool
-    ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-        n, levels = len(values), len(self.levels)
-        z = self.transform_.forward(values)
-        forecasts = np.empty((n, self.horizon))
+    def _bands_of(self, values: NDArray[np.float64], state: State, calibration: State) -> NDArray[np.float64]:
+        """Mean, median, lower and upper bounds after each value, shape [n, 2 + 2L, H]; moves both states."""
+        n, packed = len(values), self.transform_.packed
+        z, forecasts = forward(values, packed), np.empty((n, self.horizon))
         self._advance(state, z, values, forecasts)
-        mean, median = np.empty((n, self.horizon)), np.empty((n, self.horizon))
-        low, high = np.empty((n, levels, self.horizon)), np.empty((n, levels, self.horizon))
-        period = self.season_[0] if self.season_ else 24
+        out = np.empty((n, 2 + 2 * len(self.levels), self.horizon))
         calibrate(
-            *(calibration[name] for name in CALIBRATION_ARRAYS),
-            values, z, forecasts, self._coverage(), self.transform_.packed(), self.gamma,
-            0.5 ** (1.0 / (SMEARING_HALF_LIFE_PERIODS * period)),
-            mean, median, low, high,
+            calibration["clock"], calibration["learned"], calibration["ring"],
+            values, z, forecasts, self._coverage, packed, self.gamma, self._retention(), out,
         )  # fmt: skip
-        if keep:
-            self._last = (mean[-1], median[-1], low[-1], high[-1]) if n else None
-        return mean, median, low, high
+        return out
 
-    def _rows(self, level: Sequence[float] | None) -> list[int]:
-        wanted = self.levels if level is None else tuple(level)
-        unknown = [value for value in wanted if value not in self.levels]
+    def _retention(self) -> float:
+        period = self.season_[0] if self.season_ else 24
+        return 0.5 ** (1.0 / (SMEARING_HALF_LIFE_PERIODS * period))
+
+    def _forecast(
+        self, bands: NDArray[np.float64], h: int, rows: slice | list[int], levels: tuple[float, ...]
+    ) -> Forecast:
+        count = len(self.levels)
+        low, high = bands[..., 2 : 2 + count, :h], bands[..., 2 + count :, :h]
+        return Forecast(
+            bands[..., 0, :h].copy(),
+            bands[..., 1, :h].copy(),
+            low[..., rows, :].copy(),
+            high[..., rows, :].copy(),
+            levels,
+        )
+
+    def _rows(self, level: Sequence[float] | None) -> tuple[slice | list[int], tuple[float, ...]]:
+        """Rows of the asked levels, and these levels."""
+        if level is None:
+            return slice(None), self.levels
+        unknown = [value for value in level if value not in self.levels]
         if unknown:
             raise ValueError(f"level={unknown[0]!r} was not prepared for: levels={self.levels}")
-        return [self.levels.index(value) for value in wanted]
+        return [self.levels.index(value) for value in level], tuple(level)
 
     def _checked_horizon(self, h: int | None) -> int:
         if h is None:

@@ -34,18 +34,18 @@ def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: ND
         upper: likewise above, shape [L, H].
         scale: mean absolute z error per horizon, shape [H].
         smearing: prior of the smearing factor per horizon, shape [H].
+
+    Returns:
+        `clock`: values seen, shape [1]. `learned`: scale, the two sums of the smearing factor, lower and upper, stacked
+        to shape [3 + 2L, H]. `ring`: the last forecasts with their bounds, shape [H, 1 + 2L, H]. A few arrays rather
+        than many, because passing one to a kernel costs as much as a hundred additions.
     """
     levels, horizon = lower.shape
+    sums = np.stack([SMEARING_PRIOR_SLOTS * smearing, np.full(horizon, SMEARING_PRIOR_SLOTS)])
     return {
         "clock": np.zeros(1, np.int64),
-        "lower": lower.copy(),
-        "upper": upper.copy(),
-        "scale": scale.copy(),
-        "came": SMEARING_PRIOR_SLOTS * smearing,
-        "said": np.full(horizon, SMEARING_PRIOR_SLOTS),
-        "ring": np.zeros((horizon, horizon)),
-        "ring_lower": np.zeros((horizon, levels, horizon)),
-        "ring_upper": np.zeros((horizon, levels, horizon)),
+        "learned": np.vstack([scale[None], sums, lower, upper]),
+        "ring": np.zeros((horizon, 1 + 2 * levels, horizon)),
     }
 
 
@@ -87,52 +87,50 @@ def error_priors(
 
 @numba.njit(cache=True)
 def calibrate(
-    clock: NDArray, lower: NDArray, upper: NDArray, scale: NDArray, came: NDArray, said: NDArray,
-    ring: NDArray, ring_lower: NDArray, ring_upper: NDArray,
+    clock: NDArray, learned: NDArray, ring: NDArray,
     y: NDArray, z: NDArray, forecasts: NDArray, coverage: NDArray, packed: NDArray, gamma: float, retention: float,
-    mean: NDArray, median: NDArray, low: NDArray, high: NDArray,
+    out: NDArray,
 ) -> None:  # fmt: skip
     """Learns from each new value, then maps the forecasts made at it to units of the series.
 
     Args:
-        clock, lower, upper, scale, came, said, ring, ring_lower, ring_upper: the state, changed in place.
+        clock, learned, ring: the state of `new_calibration`, changed in place.
         y: new values, shape [n]; z: the same on the standardised scale, shape [n].
         forecasts: the model's z forecasts after each of them, shape [n, H].
         coverage: levels as fractions, shape [L].
         packed: the transform.
         gamma: step of the quantile tracker in units of the mean absolute error.
         retention: share of the error scale and of the smearing sums kept per slot.
-        mean, median: receive the forecasts, shape [n, H].
-        low, high: receive the bounds, shape [n, L, H].
+        out: receives mean, median, lower and upper bounds, shape [n, 2 + 2L, H].
     """
     horizon, levels = ring.shape[0], coverage.shape[0]
     log, unit = packed[0] > 0.5, packed[1]
     typical = unit * math.exp(packed[2]) if log else 1.0  # the geometric mean, so that the prior has a weight in slots
+    scale, came, said, lower, upper = learned[0], learned[1], learned[2], learned[3 : 3 + levels], learned[3 + levels :]
     for i in range(y.shape[0]):
         t = clock[0]
         for h in range(1, min(t, horizon) + 1):
-            k, slot = h - 1, (t - h) % horizon
-            issued = ring[slot, k]
-            scale[k] = retention * scale[k] + (1.0 - retention) * abs(z[i] - issued)
+            k = h - 1
+            issued = ring[(t - h) % horizon]
+            scale[k] = retention * scale[k] + (1.0 - retention) * abs(z[i] - issued[0, k])
             if log:
                 came[k] = retention * came[k] + (y[i] + unit) / typical
-                said[k] = retention * said[k] + (inverse(issued, packed) + unit) / typical
+                said[k] = retention * said[k] + (inverse(issued[0, k], packed) + unit) / typical
             for j in range(levels):
                 tail, step = 0.5 * (1.0 - coverage[j]), gamma * scale[k]
-                upper[j, k] += step * ((1.0 if z[i] > ring_upper[slot, j, k] else 0.0) - tail)
-                lower[j, k] += step * ((1.0 if z[i] < ring_lower[slot, j, k] else 0.0) - tail)
-        slot = t % horizon
+                lower[j, k] += step * ((1.0 if z[i] < issued[1 + j, k] else 0.0) - tail)
+                upper[j, k] += step * ((1.0 if z[i] > issued[1 + levels + j, k] else 0.0) - tail)
+        issued = ring[t % horizon]
         for k in range(horizon):
             centre = forecasts[i, k]
-            ring[slot, k] = centre
-            median[i, k] = inverse(centre, packed)
-            mean[i, k] = median[i, k]
+            median = inverse(centre, packed)
+            issued[0, k], out[i, 0, k], out[i, 1, k] = centre, median, median
             if log:
                 factor = min(max(came[k] / said[k], SMEARING_LIMITS[0]), SMEARING_LIMITS[1])
-                mean[i, k] = max((median[i, k] + unit) * factor - unit, 0.0)
+                out[i, 0, k] = max((median + unit) * factor - unit, 0.0)
             for j in range(levels):
-                ring_lower[slot, j, k] = min(centre - lower[j, k], centre)
-                ring_upper[slot, j, k] = max(centre + upper[j, k], centre)
-                low[i, j, k] = inverse(ring_lower[slot, j, k], packed)
-                high[i, j, k] = inverse(ring_upper[slot, j, k], packed)
+                issued[1 + j, k] = min(centre - lower[j, k], centre)
+                issued[1 + levels + j, k] = max(centre + upper[j, k], centre)
+                out[i, 2 + j, k] = inverse(issued[1 + j, k], packed)
+                out[i, 2 + levels + j, k] = inverse(issued[1 + levels + j, k], packed)
         clock[0] = t + 1

@@ -132,7 +132,7 @@ def advance_gru(
         out: receives the forecasts, shape [n, H].
     """
     models, ahead = hidden.shape[0], out.shape[1]
-    x, simple, row, direct = np.empty(N_FEATURES), np.empty(N_SKIPS), np.empty(ahead), np.empty(ahead)
+    x, row, direct = np.empty(N_FEATURES), np.empty(ahead), np.empty(ahead)
     from_input, from_hidden = np.empty(b_input.shape[1]), np.empty(b_input.shape[1])
     zero = np.zeros(ahead)
     for i in range(z.shape[0]):
@@ -143,9 +143,11 @@ def advance_gru(
             gru_cell(x, hidden[m], w_input[m], b_input[m], w_hidden[m], b_hidden[m], from_input, from_hidden)
             _affine(hidden[m], w_out[m], b_out[m], row)
             _affine(x, w_direct[m], zero, direct)
+            a, b = clock[0] % day.shape[0], clock[0] % week.shape[0]
+            w = w_skip[m]
             for k in range(ahead):
-                skips(clock, day, week, day_profile, week_profile, z[i], k, simple)
-                total = row[k] + direct[k]
-                for s in range(N_SKIPS):
-                    total += w_skip[m, s, k] * simple[s]
+                total = row[k] + direct[k] + w[0, k] * z[i] + w[1, k] * day[a] + w[2, k] * week[b]
+                total += w[3, k] * day_profile[a] + w[4, k] * week_profile[b]
                 out[i, k] += total / models
+                a = a + 1 if a + 1 < day.shape[0] else 0
+                b = b + 1 if b + 1 < week.shape[0] else 0

@@ -153,7 +153,7 @@ class Hybrid(Forecaster):
         )
         combine(
             state["clock"], state["ring"], state["errors"], state["weights"],
-            y, tables, self.transform_.packed(), self.power, retention, out,
+            y, tables, self.transform_.packed, self.power, retention, out,
         )  # fmt: skip
 
     def _get_learned(self) -> State:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -68,14 +69,13 @@ class Transform:
 
     def forward(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps values of the series to z; values below the logarithm's domain are taken at its floor."""
-        g = np.maximum(np.log1p(np.maximum(y, 0.0) / self.unit), self.fence) if self.log else y
-        return np.asarray((g - self.centre) / self.spread)
+        return forward(y, self.packed)
 
     def inverse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps z to units of the series, clipped to a finite range."""
-        packed = self.packed()
-        return np.array([inverse(v, packed) for v in z.ravel()]).reshape(z.shape)
+        return np.array([inverse(v, self.packed) for v in z.ravel()]).reshape(z.shape)
 
+    @cached_property
     def packed(self) -> NDArray[np.float64]:
         """The attributes as one array, shape [8], the form that kernels and files take."""
         return np.array(
@@ -102,6 +102,18 @@ def _is_skewed(y: NDArray[np.float64]) -> bool:
     skewness = float(np.mean(((y - y.mean()) / spread) ** 3))
     counts_with_zeros = bool(np.any(y == 0.0)) and bool(np.all(y == np.floor(y)))
     return skewness > 1.0 or counts_with_zeros
+
+
+@numba.njit(cache=True)
+def forward(y: NDArray[np.float64], packed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of a series on the standardised scale, shape [T]; `packed` as from `Transform.packed`."""
+    z = np.empty(y.shape[0])
+    for i in range(y.shape[0]):
+        g = y[i]
+        if packed[0] > 0.5:
+            g = max(math.log1p(max(g, 0.0) / packed[1]), packed[6])
+        z[i] = (g - packed[2]) / packed[3]
+    return z
 
 
 @numba.njit(cache=True)

@@ -55,7 +55,7 @@ def test_a_transform_inverts(kind: str) -> None:
     y = np.random.default_rng(0).poisson(30.0, 200).astype(float)
     transform = Transform.learn(y, kind)
     np.testing.assert_allclose(transform.inverse(transform.forward(y)), y, rtol=1e-9)
-    assert Transform.unpacked(transform.packed()) == transform
+    assert Transform.unpacked(transform.packed) == transform
 
 
 def test_an_outage_is_fenced() -> None:

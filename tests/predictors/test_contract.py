@@ -69,8 +69,8 @@ def test_a_state_round_trips(fitted: Forecaster, series: Array) -> None:
         back.update(series[270:300]).predict().mean, ahead.update(series[270:300]).predict().mean
     )
     broken = ahead.get_state()
-    del broken["calibration.scale"]
-    with pytest.raises(ValueError, match=r"calibration\.scale is missing"):
+    del broken["calibration.learned"]
+    with pytest.raises(ValueError, match=r"calibration\.learned is missing"):
         fitted.fork().set_state(broken)
 
 

@@ -13,7 +13,7 @@ from psgym.predictors.transform import Transform
 
 SHARED: dict[str, Any] = {"season": (8, 56), "horizon": 6}
 
-PLAIN = Transform(False, 1.0, 0.0, 1.0, -1e9, 1e9, -np.inf, -np.inf).packed()
+PLAIN = Transform(False, 1.0, 0.0, 1.0, -1e9, 1e9, -np.inf, -np.inf).packed
 
 
 def weigh(experts: np.ndarray, y: np.ndarray, power: float = 4.0) -> tuple[np.ndarray, np.ndarray]:
