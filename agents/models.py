@@ -62,8 +62,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 COMMIT_BIAS = 3.0
-"""Added to the logit of COMMIT at the start. Among 30 legal actions an untrained policy would commit after 30 decisions,
-most of them harmful; with it, after two or three, so that a rollout holds ten times as many slots."""
+"""Added to the logit of COMMIT at the start. Among 30 legal actions an untrained policy would commit after 30
+decisions, most of them harmful; with it, after two or three, so that a rollout holds ten times as many slots."""
 
 
 class ModelError(ValueError):
@@ -115,7 +115,7 @@ def make_model(
     if algo != "dqn":
         model.rollout_buffer.watch(env)  # type: ignore[attr-defined]
         with torch.no_grad():
-            model.policy.action_net.bias[COMMIT] += COMMIT_BIAS  # type: ignore[union-attr, operator]
+            model.policy.action_net.bias[COMMIT] += COMMIT_BIAS  # type: ignore[index, union-attr, operator]
     return model
 
 
