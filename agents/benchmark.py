@@ -37,6 +37,7 @@ REPORTED = (
 )
 """Metrics of a result, each at the end of the drained day."""
 
+MOST_VALIDATION_DAYS = 10
 SECONDARY_RESAMPLES = 2000
 """Bootstrap samples for metrics other than the primary one, about which no claim is made."""
 
@@ -72,7 +73,7 @@ def compare(
     traffic_column: str | None = None,
     config: ClusterConfig | Mapping[str, Any] | None = None,
     learned: Sequence[Candidate] = (),
-    validation_days: int = 10,
+    validation_days: int | None = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> Result:
     """Run policies on the same drained test days and compare each with the strongest rule.
@@ -91,13 +92,14 @@ def compare(
         traffic_column: Column of the file.
         config: A configuration instead of a preset.
         learned: Learned policies to compare as well.
-        validation_days: Number of days to choose initial plans and the reference by.
+        validation_days: Number of days to choose initial plans and the reference by; `days`, but at most 10, if None.
         progress: Called with a message after each policy.
 
     Raises:
         PolicyError: If a name does not fit the id.
         ValueError: If a setting is out of range, or the traffic cannot be used.
     """
+    validation_days = min(days, MOST_VALIDATION_DAYS) if validation_days is None else validation_days
     candidates = [*_heuristics(view_id, policies, seed), *learned]
     _check_names(candidates)
     arguments = {"preset": preset, "config": config, "traffic": traffic, "traffic_column": traffic_column}
