@@ -1,0 +1,92 @@
+"""Measures the capacity planner on the GPUs that jobs ask for, hour by hour.
+
+    python benchmarks/capacity_planning.py --data TRACES --out benchmarks/results/capacity_planning.json
+
+Need = GPUs requested per hour (Helios Venus, Microsoft Philly); expected need = mean forecast of the number of jobs x
+exponentially weighted GPUs per job. Scored on the last fifth, against the expected need with 15 % on top.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from forecasting import _minute, read_minutes, read_philly
+from numpy.typing import NDArray
+
+from psgym.predictors import Hybrid
+from psgym.predictors.backtest import split_at
+from psgym.predictors.capacity import CapacityPlanner
+from psgym.predictors.metrics import pinball
+
+QUANTILE, LEADS, HALF_LIFE = 0.9, (1, 6, 24), 1000.0
+
+
+def load(root: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Jobs and GPUs per hour of each trace."""
+    venus = root / "forecast/helios_venus_10min_2020AprJul.csv.gz"
+    philly = root / "jobs/philly_jobs_2017Oct03_Nov19.csv.gz"
+    gpus: Counter[int] = Counter()
+    with gzip.open(philly, "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            gpus[_minute(row["submit_time"]) // 60] += int(row["num_gpus"])
+    hours = range(min(gpus), max(gpus) + 1)
+    return {
+        "venus": (read_minutes(venus, 60, "submit_gpu_job"), read_minutes(venus, 60, "submit_gpu_num")),
+        "philly": (read_philly(philly), np.array([gpus[hour] for hour in hours], np.float64)),
+    }
+
+
+def usage_per_job(jobs: NDArray[np.float64], gpus: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ratio of exponentially weighted sums, known after each hour, shape [T]."""
+    keep, above, below = 0.5 ** (1.0 / HALF_LIFE), 0.0, 1e-9
+    mean = np.empty(len(jobs))
+    for t in range(len(jobs)):
+        above, below = keep * above + gpus[t], keep * below + jobs[t]
+        mean[t] = above / below
+    return mean
+
+
+def measure(jobs: NDArray[np.float64], gpus: NDArray[np.float64]) -> dict[str, Any]:
+    """Coverage and pinball loss of the planner and of the margin, per lead time."""
+    train, test = split_at(len(jobs))
+    expected = Hybrid().fit(jobs[:train]).table(jobs) * usage_per_job(jobs, gpus)[:, None]
+    found: dict[str, Any] = {}
+    for lead in LEADS:
+        planner = CapacityPlanner([8.0], quantile=QUANTILE, lead=lead)
+XX
+        origins = slice(test - 1, len(gpus) - lead)
+        truth, ours, margin = gpus[test - 1 + lead :], need[origins], 1.15 * expected[origins, lead - 1]
+        found[str(lead)] = {
+            "coverage": float(np.mean(truth <= ours)),
+            "pinball": pinball(truth, ours, QUANTILE),
+            "coverage margin": float(np.mean(truth <= margin)),
+            "pinball margin": pinball(truth, margin, QUANTILE),
+        }
+    return found
+
+
+def main() -> None:
+    """Measures, prints and keeps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/capacity_planning.json"))
+    arguments = parser.parse_args()
+    results = {name: measure(*pair) for name, pair in load(arguments.data).items()}
+    print("| trace | lead (h) | coverage | pinball | pinball / margin | coverage of the margin |")
+    print("|---|---|---|---|---|---|")
+    for name, leads in results.items():
+        for lead, row in leads.items():
+            ratio = row["pinball"] / row["pinball margin"]
+            cells = f"{row['coverage']:.3f} | {row['pinball']:.1f} | {ratio:.3f} | {row['coverage margin']:.3f}"
+            print(f"| {name} | {lead} | {cells} |")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
