@@ -58,7 +58,9 @@ def measure(jobs: NDArray[np.float64], gpus: NDArray[np.float64]) -> dict[str, A
     found: dict[str, Any] = {}
     for lead in LEADS:
         planner = CapacityPlanner([8.0], quantile=QUANTILE, lead=lead)
-XX
+        need = np.array(
+            [planner.plan([now], ahead[:lead, None]).need[-1, 0] for now, ahead in zip(gpus, expected, strict=True)]
+        )
         origins = slice(test - 1, len(gpus) - lead)
         truth, ours, margin = gpus[test - 1 + lead :], need[origins], 1.15 * expected[origins, lead - 1]
         found[str(lead)] = {
