@@ -1,4 +1,4 @@
-"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate and compare."""
+"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate, compare and forecast."""
 
 from __future__ import annotations
 
@@ -77,11 +77,36 @@ class Compare(Common):
     """Test days, each run until every job is done."""
 
 
-COMMANDS = {"train": Train, "evaluate": Evaluate, "compare": Compare}
+@dataclass(frozen=True)
+class Forecast:
+    """Backtest the forecasters on a series: fitted on its first 60 %, scored on its last 20 %."""
+
+    series: Annotated[Path, tyro.conf.arg(metavar="FILE")]
+    """CSV file (plain or .gz) of counts per interval."""
+    column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Column of the counts; None: `value`, or the only other column."""
+    horizon: int = 48
+    """Slots ahead."""
+    period: Annotated[str, tyro.conf.arg(metavar="N,N,...")] = ""
+    """Seasons, in slots, shortest first; nothing: a day and a week."""
+    slot_seconds: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
+    """Length of a slot that the counts are summed to (s); None: the interval of the file."""
+    seed: int = 0
+    """Seed of the networks."""
+    save: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Keep the fitted hybrid here (npz); `gym.make(..., forecaster=FILE)` loads it."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the results; None: a new one in runs/."""
+    no_progress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Show no progress bar."""
+
+
+COMMANDS = {"train": Train, "evaluate": Evaluate, "compare": Compare, "forecast": Forecast}
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Forecast, tyro.conf.subcommand("forecast")]
 )
 
 
@@ -102,8 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"train.py: {error}") from error
 
 
-def _run(command: Train | Evaluate | Compare) -> None:
-    if isinstance(command, Compare):
+def _run(command: Train | Evaluate | Compare | Forecast) -> None:
+    if isinstance(command, Forecast):
+        _forecast(command)
+    elif isinstance(command, Compare):
         _compare(command, _names(command))
     elif isinstance(command, Evaluate):
         _evaluate(command)
@@ -177,13 +204,35 @@ def _compare(
     _print("\n".join(str(path) for path in paths))
 
 
-class _Bar:
-    """A progress bar over policies, or nothing."""
+def _forecast(command: Forecast) -> None:
+    from psgym.agents.forecasting import load_series, run_backtest, save_fitted, write_forecast_report
 
-    def __init__(self, total: int, hidden: bool) -> None:
+    series = load_series(command.series, command.column, command.slot_seconds)
+    season = _periods(command.period)
+    folder = make_folder(command.out, f"forecast-{command.series.name.split('.')[0]}", command.seed)
+    with _Bar(None, command.no_progress, "forecaster", "backtest") as report:
+        result, hybrid = run_backtest(series, command.horizon, season, command.seed, lambda name, _: report(name))
+    _print(write_forecast_report(result, hybrid, series, folder))
+    if command.save is not None:
+        save_fitted(hybrid, command.save)
+    _print(str(folder))
+
+
+def _periods(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    bad = [part for part in parts if not part.isdecimal()]
+    if bad:
+        raise ValueError(f"--period must be whole numbers of slots, joined by commas, not {bad[0]!r}")
+    return [int(part) for part in parts]
+
+
+class _Bar:
+    """A progress bar, or nothing."""
+
+    def __init__(self, total: int | None, hidden: bool, unit: str = "policy", title: str = "test days") -> None:
         from tqdm import tqdm
 
-        self._bar = tqdm(total=total, disable=hidden, unit="policy", desc="test days")
+        self._bar = tqdm(total=total, disable=hidden, unit=unit, desc=title)
 
     def __enter__(self) -> Callable[[str], None]:
         return self._advance
