@@ -113,6 +113,8 @@ def strike_failed_nodes(state: Any, substep: int) -> None:
         for k in range(public.active_count):
             index = public.active[k]
             job, secret = public.jobs[index], hidden.jobs[index]
+            if secret.finish_seconds > 0.0:
+                continue  # it ended earlier in this slot, and has nothing left to lose
             lost_server = _holds(job.server_node, job.servers, n)
             if lost_server or _holds(job.worker_node, job.workers, n):
                 secret.lost_task = True
