@@ -210,7 +210,7 @@ def place(public: Any, job: Any, role: int) -> bool:
     if node < 0:
         return False
     cpu, gpu = _task_need(public, job, role)
-    if node == _last_node(job, role):
+    if job.in_window and node == _last_node(job, role):  # only the jobs of the window have claims
         public.nodes.cpu_claimed[node] -= cpu
         public.nodes.gpu_claimed[node] -= gpu
     occupy(public, job, role, node)
