@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numba import config as numba_config
 
+from psgym.envs.cluster.attributes import with_attributes
 from psgym.envs.cluster.config import (
     ALLOCATION_RULES,
     CAPACITY_RULES,
@@ -318,8 +319,8 @@ def allocate(config: ClusterConfig, count: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def for_kernels(records: np.ndarray) -> np.ndarray:
-    """The array as the kernels want it: without JIT, attribute access needs NumPy's record view."""
-    return records.view(np.recarray) if numba_config.DISABLE_JIT else records
+    """The array as the kernels want it: without JIT, its elements need attributes for their fields."""
+    return records.view(with_attributes(records.dtype)) if numba_config.DISABLE_JIT else records
 
 
 def write_settings(record: Any, config: ClusterConfig, decides: frozenset[str], rewarded: tuple[str, ...]) -> None:
