@@ -12,7 +12,7 @@ from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, decide_batch, live_batch,
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.features import observation_size
 from psgym.envs.cluster.metrics import METRICS
-from psgym.envs.cluster.records import allocate, for_kernels, write_settings
+from psgym.envs.cluster.records import allocate, dtypes, for_kernels, write_settings
 from psgym.envs.cluster.scenario import begin_episode
 from psgym.envs.forecasts import ForecastSource, SeasonalForecasts
 from psgym.envs.traffic import TrafficDay, TrafficSource
@@ -24,6 +24,8 @@ class Snapshot:
 
     state: np.ndarray
     scenario: np.ndarray
+    metrics: NDArray[np.float64]
+    """As they were last written: between commits they tell of the slot that has ended."""
 
 
 class Simulation:
@@ -78,10 +80,11 @@ class Simulation:
 
     def _clear(self, index: int) -> None:
         """Zeroes what the last episode used; pages that no episode has touched stay untouched."""
-        known = int(self.states["public"]["known_jobs"][index])
-        for side in ("public", "hidden"):
-            jobs = np.asarray(self.states[side]["jobs"])[index, :known]
-            jobs.view(np.uint8)[:] = 0
+        known, drawn = int(self.states["public"]["known_jobs"][index]), int(self.scenarios["job_count"][index])
+        public, hidden = self.states["public"], self.states["hidden"]
+        arrays = (public["jobs"], hidden["jobs"], hidden["completion"], self.scenarios["jobs"])
+        for array, used in zip(arrays, (known, known, known, drawn), strict=True):
+            np.asarray(array)[index, :used].view(np.uint8)[:] = 0
         raw = self._bytes()
         for part, template in zip(self._parts, self._template, strict=True):
             raw[index, part] = template
@@ -122,7 +125,7 @@ class Simulation:
     def snapshot(self, index: int = 0) -> Snapshot:
         """Copies one cluster."""
         part = slice(index, index + 1)
-        return Snapshot(self.states[part].copy(), self.scenarios[part].copy())
+        return Snapshot(self.states[part].copy(), self.scenarios[part].copy(), self.metrics[index].copy())
 
     def restore(self, snapshot: Snapshot, index: int = 0) -> None:
         """Puts a copied cluster in the place of one.
@@ -135,10 +138,12 @@ class Simulation:
         self.states[index : index + 1] = snapshot.state
         self.scenarios[index : index + 1] = snapshot.scenario
         self.refresh(index)
+        self.metrics[index] = snapshot.metrics
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickles plain arrays: NumPy's record view is put back by ``__setstate__``."""
-        return {**self.__dict__, "states": np.asarray(self.states), "scenarios": np.asarray(self.scenarios)}
+        """Pickles plain arrays; ``__setstate__`` puts back what the kernels want."""
+        state, scenario = dtypes(self.config)
+        return {**self.__dict__, "states": self.states.view(state), "scenarios": self.scenarios.view(scenario)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores the arrays in the form that the kernels want."""
