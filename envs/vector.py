@@ -126,7 +126,6 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         outcome = self._outcome
         rewards = outcome["reward"].copy()
         terminated, truncated = outcome["terminated"].copy(), outcome["truncated"].copy()
-        rewards[self._actions < 0] = 0.0
         terminated[begun] = truncated[begun] = False
         self._over = terminated | truncated
         final: dict[str, Any] = {}
@@ -156,6 +155,8 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
                     self.simulation.reset(index, self._rngs[index])
                     self._outcome[index] = np.zeros((), self._outcome.dtype)
                 return over
+            for name in ("reward", "slots_elapsed", "refused", "terms"):
+                self._outcome[name][over] = 0  # nothing happens to a cluster that rests
         return np.zeros(self.num_envs, np.bool_)
 
     def _reset_now(self) -> dict[str, Any]:
