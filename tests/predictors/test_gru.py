@@ -72,11 +72,12 @@ def test_a_residual_network_learns_what_the_base_misses() -> None:
     rng = np.random.default_rng(0)
     y = np.zeros(900)
     for t in range(1, 900):
-        y[t] = (0.9 if y[t - 1] > 0 else -0.8) * y[t - 1] + 0.3 * rng.normal()
+        # A parabola, of which a linear model sees nothing.
+        y[t] = np.clip(1.0 - 1.4 * y[t - 1] ** 2 + 0.05 * rng.normal(), -1.0, 1.0)
     shared = {"season": (), "horizon": 2, "transform": "identity"}
     residual = ResidualGRU(ARIMA((1, 0, 0), **shared), hidden=8, epochs=8, **shared).fit(y[:600])
     errors = [np.abs(y[601:] - f.table(y)[600:-1, 0]).mean() for f in (residual, residual.base_)]
-    assert errors[0] < 0.97 * errors[1]
+    assert errors[0] < 0.8 * errors[1]
 
 
 def test_a_base_must_have_the_horizon(series: NDArray[np.float64]) -> None:
