@@ -61,8 +61,8 @@ class GRU(Forecaster):
         from psgym.predictors.gru_training import Budget, train
 
         first, second = (*self.season_, 1, 1)[:2]
-        # The week starts as a row of equal days: averages over the few weeks of a short series would hold so much of
-        # each target that training would trust them far too much.
+        # The week starts as a row of equal days: in averages over the few weeks of a short series, each target would be
+        # a large part of its own input.
         self.day_ = _phase_means(z, first)
         self.week_ = self.day_[np.arange(second) % first]
         state = self._rings()
