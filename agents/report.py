@@ -116,16 +116,17 @@ def draw_differences(result: Result) -> Figure:
         if math.isfinite(difference.low):
             axes.plot([difference.low, difference.high], [place, place], color=color)
     axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set_xscale("symlog", linthresh=max(1e-9, 0.1 * _scale(result)))
+    axes.set_xscale("symlog", linthresh=_linear_part(result), linscale=1.5)
     axes.set_yticks(range(len(rows)), [row.policy for row in reversed(rows)])
-    axes.set_xlabel(f"{result.primary}: difference from {result.reference} (95 % interval; left is better)")
+    axes.set_xlabel(f"{result.primary} less that of {result.reference}\n(95 % interval; left is better)")
     axes.set_title(f"{result.env}, {result.preset}, {result.distinct_days} distinct test days")
     return figure
 
 
-def _scale(result: Result) -> float:
-    """Return the size of the primary metric, so that differences of a tenth of it fill half of the axis."""
-    return abs(next(row for row in result.rows if row.policy == result.reference).metrics[result.primary].mean)
+def _linear_part(result: Result) -> float:
+    """Return the power of ten nearest to a tenth of the primary metric: smaller differences are drawn to scale."""
+    reference = next(row for row in result.rows if row.policy == result.reference).metrics[result.primary].mean
+    return 10.0 ** round(math.log10(max(1e-9, 0.1 * abs(reference))))
 
 
 def draw_completion(result: Result) -> Figure:
