@@ -40,7 +40,9 @@ def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
     complete = True
     for slot in range(settings.slots):
         _drift(settings, order, bursts, rng)
-        _draw_background(settings, scenario, slot, order, weights, bursts)
+        if slot == 0:  # a log of the slot before would show as much
+            _draw_background(settings, scenario.traffic[0], order, weights, bursts, state.public.datasets.heat)
+        _draw_background(settings, scenario.traffic[slot + 1], order, weights, bursts, scenario.background[slot])
         complete = _draw_arrivals(settings, scenario, slot, order, weights, rng) and complete
     _start_state(state, scenario, rng)
     state.hidden.event = True
@@ -117,13 +119,13 @@ def _drift(settings: Any, order: Any, bursts: Any, rng: Any) -> None:
 
 
 @kernel
-def _draw_background(settings: Any, scenario: Any, slot: int, order: Any, weights: Any, bursts: Any) -> None:
-    """Demand of the background readers: it follows the traffic, but for the bursts."""
+def _draw_background(settings: Any, traffic: float, order: Any, weights: Any, bursts: Any, out: Any) -> None:
+    """Writes the demand of the background readers in a slot: it follows the traffic, but for the bursts."""
     total = settings.background_utilisation * settings.data_servers * settings.bandwidth_bytes_per_second
-    level = total * scenario.traffic[slot + 1]
+    level = total * traffic
     for rank in range(order.shape[0]):
         d = order[rank]
-        scenario.background[slot, d] = level * weights[rank] + total * bursts[d]
+        out[d] = level * weights[rank] + total * bursts[d]
 
 
 @kernel
@@ -186,7 +188,6 @@ def _start_state(state: Any, scenario: Any, rng: Any) -> None:
     for d in range(datasets.size.shape[0]):
         datasets.size[d] = scenario.dataset_size[d]
         total += datasets.size[d]
-        datasets.heat[d] = scenario.background[0, d]  # a log of the recent past would show as much
     for s in range(servers.up.shape[0]):
         servers.up[s] = True
         servers.rack[s] = s % settings.racks
