@@ -172,7 +172,7 @@ def make_progress(state: Any, substep: int) -> None:
         speed, missing = secret.true_speed * factor, job.samples - job.done
         before = job.done
         if speed * run >= missing:
-            run = missing / speed
+            run = missing / speed if speed > 0.0 else 0.0  # rounding may leave a stalled job with nothing to do
             job.done = job.samples
             secret.finish_seconds = begin + paused + run - job.arrival_seconds
         else:
