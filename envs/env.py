@@ -103,7 +103,9 @@ class ClusterEnv(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Draws a new episode: ``seed`` fixes everything in it, ``options={"traffic": array}`` gives its traffic."""
         super().reset(seed=seed)
-        self._simulation.reset(0, self.np_random, reset_source(options, self.config))
+        source = reset_source(options, self.config)
+        self._phase = "new"  # a reset that fails half-way leaves no episode
+        self._simulation.reset(0, self.np_random, source)
         self._phase = "running"
         self._read_metrics()
         return self._observe(), self._info(0, False, _NO_TERMS)

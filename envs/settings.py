@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TrafficLike: TypeAlias = "TrafficSource | Traffic | NDArray[Any] | list[float] | str | os.PathLike[str] | None"
 
 RESET_OPTIONS = ("traffic",)
+PARTS = ("train", "validation", "test")
+"""Parts of a trace; synthetic traffic and given values have none, and take any of these."""
 
 
 def make_config(
@@ -38,7 +40,14 @@ def make_config(
 
 
 def make_source(traffic: TrafficLike, column: str | None, part: str, config: ClusterConfig) -> TrafficSource:
-    """The traffic source that an argument names: None (synthetic), an array, a CSV file, a trace, or a source."""
+    """The traffic source that an argument names: None (synthetic), an array, a CSV file, a trace, or a source.
+
+    Raises:
+        ValueError: If there is no such part, or the values or the file cannot be used.
+        TypeError: If the argument is none of these.
+    """
+    if part not in PARTS:
+        raise ValueError(f"no part {part!r}; there are {', '.join(PARTS)}")
     if traffic is None:
         return SyntheticTraffic()
     if isinstance(traffic, (str, os.PathLike)):

@@ -131,10 +131,14 @@ class Simulation:
         """Puts a copied cluster in the place of one.
 
         Raises:
-            ValueError: If the snapshot is of a cluster of another shape.
+            ValueError: If the snapshot is of a cluster of another configuration or view.
         """
         if snapshot.state.dtype != self.states.dtype or snapshot.scenario.dtype != self.scenarios.dtype:
             raise ValueError("the snapshot is of a cluster of another shape; its configuration differs from this one's")
+        ours, theirs = (np.asarray(states)["public"]["settings"][0] for states in (self.states, snapshot.state))
+        if ours != theirs:
+            names = ", ".join(name for name in ours.dtype.names if np.any(ours[name] != theirs[name]))
+            raise ValueError(f"the snapshot is of a cluster of other settings; these differ: {names}")
         self.states[index : index + 1] = snapshot.state
         self.scenarios[index : index + 1] = snapshot.scenario
         self.refresh(index)

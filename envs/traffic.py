@@ -136,14 +136,17 @@ class ArrayTraffic:
         Raises:
             TrafficError: If they are not one-dimensional, finite and non-negative.
         """
-        array = np.asarray(values, dtype=np.float64)
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise TrafficError(f"traffic must hold numbers, one for each slot: {error}") from None
         if array.ndim != 1 or array.size == 0:
             raise TrafficError(
                 f"traffic must be a one-dimensional array with a value for each slot, not of shape {array.shape}"
             )
         bad = np.flatnonzero(~np.isfinite(array) | (array < 0))
         if bad.size:
-            raise TrafficError(f"traffic[{bad[0]}] must be finite and not negative, not {array[bad[0]]!r}")
+            raise TrafficError(f"traffic[{bad[0]}] must be finite and not negative, not {float(array[bad[0]])!r}")
         self._values = array
 
     def sample(self, rng: np.random.Generator, config: ClusterConfig) -> TrafficDay:

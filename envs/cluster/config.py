@@ -153,7 +153,7 @@ class ClusterConfig:
     minimum_copies: int = 2
     """Fewest copies that a rule leaves."""
     copy_share: float = 0.25
-    """Largest share of a server's bandwidth that copies may take."""
+    """Largest share of a server's bandwidth that copies may take; reads keep the rest."""
     max_flights: int = 32
     """Most copies in flight."""
     zipf_exponent: float = 1.1
@@ -277,8 +277,16 @@ class ClusterConfig:
 
 
 def as_config(config: ClusterConfig | Mapping[str, Any]) -> ClusterConfig:
-    """Accepts a configuration or the mapping that JSON makes of it."""
-    return config if isinstance(config, ClusterConfig) else ClusterConfig.from_mapping(config)
+    """Accepts a configuration or the mapping that JSON makes of it.
+
+    Raises:
+        ConfigError: If it is neither, or the mapping does not describe a configuration.
+    """
+    if isinstance(config, ClusterConfig):
+        return config
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"config must be a ClusterConfig or a mapping, not {config!r}")
+    return ClusterConfig.from_mapping(config)
 
 
 def _phi(x: float) -> float:
@@ -310,7 +318,7 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "colocation_penalty": (0, 10), "checkpoint_interval_seconds": (1, None), "checkpoint_pause_seconds": (0, None),
     "data_servers": (1, 1000), "racks": (1, 1000), "datasets": (1, 100_000), "bandwidth_bytes_per_second": (1, None),
     "capacity_ratio": (1, 1000), "dataset_log_median_bytes": (1, None), "dataset_log_sigma": (0, 3),
-    "initial_copies": (1, None), "minimum_copies": (1, None), "copy_share": (0, 1), "max_flights": (1, 10_000),
+    "initial_copies": (1, None), "minimum_copies": (1, None), "copy_share": (0, 0.95), "max_flights": (1, 10_000),
     "zipf_exponent": (0, 3), "background_utilisation": (0, 10), "job_read_bytes_per_second": (0, None),
     "reader_bytes_per_second": (1, None), "popularity_drift": (0, 1), "bursts_per_day": (0, 10_000),
     "burst_share": (0, 100),
@@ -354,28 +362,7 @@ def _check_together(config: ClusterConfig) -> None:
             f"min_restart_seconds {config.min_restart_seconds!r} is above max_restart_seconds "
             f"{config.max_restart_seconds!r}"
         )
-    names = {kind.name: kind for kind in KINDS}
-    for name in config.kinds:
-        if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            raise ConfigError(f"kinds: unknown job kind {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        kind = names[name]
-        cpu, gpu = config.nodes * config.node_cpu, config.nodes * config.node_gpu
-        largest_cpu = max(kind.worker_cpu, kind.server_cpu)
-        too_large = largest_cpu > config.node_cpu or kind.worker_gpu > config.node_gpu
-        if too_large or kind.worker_cpu + kind.server_cpu > cpu or kind.worker_gpu > gpu:
-            raise ConfigError(
-                f"kinds: one worker and one server of {name!r} need {kind.worker_cpu}+{kind.server_cpu} CPU and "
-                f"{kind.worker_gpu} GPU, which no {config.nodes} nodes of {config.node_cpu} CPU and "
-                f"{config.node_gpu} GPU can hold"
-            )
-    if not config.kinds:
-        raise ConfigError("kinds must name at least one job kind")
-    if config.samples_per_kind and len(config.samples_per_kind) != len(config.kinds):
-        raise ConfigError(
-            f"samples_per_kind must have one value for each of the {len(config.kinds)} kinds, "
-            f"not {len(config.samples_per_kind)}"
-        )
+    _check_kinds(config)
     for name in ("initial_copies", "minimum_copies"):
         if getattr(config, name) > config.data_servers:
             found = getattr(config, name)
@@ -389,3 +376,33 @@ def _check_together(config: ClusterConfig) -> None:
         raise ConfigError(f"candidates must be at most datasets ({config.datasets}), not {config.candidates!r}")
     if config.job_list > config.max_jobs:
         raise ConfigError(f"job_list must be at most max_jobs ({config.max_jobs}), not {config.job_list!r}")
+
+
+def _check_kinds(config: ClusterConfig) -> None:
+    names = {kind.name: kind for kind in KINDS}
+    for name in config.kinds:
+        if not isinstance(name, str) or name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1)
+            raise ConfigError(f"kinds: unknown job kind {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        kind = names[name]
+        cpu, gpu = config.nodes * config.node_cpu, config.nodes * config.node_gpu
+        largest_cpu = max(kind.worker_cpu, kind.server_cpu)
+        too_large = largest_cpu > config.node_cpu or kind.worker_gpu > config.node_gpu
+        if too_large or kind.worker_cpu + kind.server_cpu > cpu or kind.worker_gpu > gpu:
+            raise ConfigError(
+                f"kinds: one worker and one server of {name!r} need {kind.worker_cpu}+{kind.server_cpu} CPU and "
+                f"{kind.worker_gpu} GPU, which no {config.nodes} nodes of {config.node_cpu} CPU and "
+                f"{config.node_gpu} GPU can hold"
+            )
+        if config.kinds.count(name) > 1:
+            raise ConfigError(f"kinds names {name!r} twice")
+    if not config.kinds:
+        raise ConfigError("kinds must name at least one job kind")
+    for samples in config.samples_per_kind:
+        if not isinstance(samples, (int, float)) or not 0.0 < samples < math.inf:
+            raise ConfigError(f"samples_per_kind must hold positive numbers, not {samples!r}")
+    if config.samples_per_kind and len(config.samples_per_kind) != len(config.kinds):
+        raise ConfigError(
+            f"samples_per_kind must have one value for each of the {len(config.kinds)} kinds, "
+            f"not {len(config.samples_per_kind)}"
+        )
