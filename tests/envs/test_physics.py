@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
 
-from psgym.envs.cluster.chance import NODE_FAILURE, uniform
 from psgym.envs.cluster.kinds import KINDS
 
-SLOT, STEP = 300.0, 30.0
+SLOT = 300.0
 UP, DOWN = 1, 2
 
 
@@ -93,9 +91,13 @@ def test_a_restart_is_paid_once_and_only_for_a_change(situations: ModuleType) ->
         ([0], [0], False),
         ([0], [1], True),
         ([0], [1], False),
-        ([0, 0], [1], True),
+        ([2], [1], True),
+        ([2, 2], [1], True),
+        ([2, 2], [1, 1], True),
+        ([2, 2], [1], True),
+        ([2], [1], True),
         ([], [], True),
-        ([0], [0], True),
+        ([2], [1], True),
     ]
     pauses = []
     for workers, servers, changed in plans:
@@ -112,8 +114,23 @@ def test_a_restart_is_paid_once_and_only_for_a_change(situations: ModuleType) ->
             assert 30.0 <= lost <= 120.0
         else:
             assert lost == pytest.approx(0.0, abs=1e-9)
-    assert len(set(pauses)) == len(pauses) == 4
-    assert here.info["restarts"] == 4  # the first start is none
+    assert len(set(pauses)) == len(pauses) == 8
+    assert here.info["restarts"] == 8  # the first start is none
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_job_ends_after_its_restart_and_reads_nothing_during_it(situations: ModuleType, seed: int) -> None:
+    here = situations.Situation(seed, restart_cost=True)
+    job = here.start("dssm", samples=2.0 * formula("dssm", 0, 1, 1))
+    here.commit()
+    pause = here.secret(job)["pause_seconds"]
+    assert 30.0 <= pause <= 120.0
+    assert here.secret(job)["finish_seconds"] == pytest.approx(SLOT + pause + 2.0, rel=1e-12)
+    long = here.start("dssm")
+    demanded = float(here.hidden["totals"]["bytes_demanded"])
+    here.commit()
+    asked = here.hidden["totals"]["bytes_demanded"] - demanded
+    assert asked == pytest.approx(2e8 * (SLOT - here.secret(long)["pause_seconds"]), rel=1e-9)
 
 
 def test_a_node_is_usable_after_its_boot_and_billed_from_the_order(situations: ModuleType) -> None:
@@ -149,48 +166,6 @@ def test_a_draining_node_takes_nothing_and_is_billed_until_empty(situations: Mod
     here.commit()
     assert here.info["node_hours"] == pytest.approx(hours + 1.0 + 11 / 12)
     assert here.public["nodes"]["on"][0] == 0
-
-
-def lost_on(here: Any, node: int, substep: int) -> None:
-    """Lets a node fail in the slot that comes: finds a key of the episode under which it, and it alone, does."""
-    slot, chance = int(here.public["slot"]), 0.02
-    here.public["settings"]["node_failures"] = True
-    here.public["settings"]["node_failures_per_day"] = chance * 86400 / SLOT
-    for key in range(100_000):
-        draws = [uniform(np.uint64(key), NODE_FAILURE, n, slot) for n in range(12)]
-        failing = [n for n in range(12) if draws[n] < chance]
-        if failing == [node] and int(draws[node] / chance * 10) == substep:
-            here.scenario["key"] = key
-            return
-    raise AssertionError("no such key")
-
-
-@pytest.mark.parametrize(("node", "loses"), [(0, False), (1, True)])
-def test_a_lost_server_loses_what_no_checkpoint_saved_and_a_lost_worker_does_not(
-    situations: ModuleType, node: int, loses: bool
-) -> None:
-    here = situations.Situation()
-    job = here.start(workers=(0,), servers=(1,))
-    here.commit(4)  # a checkpoint after three slots: one slot's progress is not saved
-    lost_on(here, node, substep=2)
-    here.commit()
-    speed = formula("seq2seq", 0, 1, 1)
-    assert here.job(job)["done"] == pytest.approx(speed * (3 * SLOT if loses else 4 * SLOT + 2 * STEP), rel=1e-12)
-    assert here.hidden["totals"]["samples_lost"] == pytest.approx(speed * (SLOT + 2 * STEP) if loses else 0.0)
-    assert here.job(job)["workers"] == here.job(job)["servers"] == 0, "it restarts either way"
-
-
-def test_a_failed_node_is_not_billed_and_takes_no_task(situations: ModuleType) -> None:
-    here = situations.Situation()
-    here.commit()
-    hours = here.info["node_hours"]
-    lost_on(here, 5, substep=4)
-    here.public["settings"]["short_repair_seconds"] = 1e9
-    here.public["settings"]["long_repair_seconds"] = 1e9
-    here.commit()
-    assert here.info["node_hours"] - hours == pytest.approx((11 * SLOT + 4 * STEP) / 3600)
-    assert here.public["nodes"]["failed"][5] == 1
-    assert here.public["fits"][0, 1] == 11
 
 
 def test_a_checkpoint_costs_five_seconds_every_fifteen_minutes(situations: ModuleType) -> None:

@@ -62,6 +62,20 @@ def test_reads_split_evenly_and_a_server_serves_its_share(situations: ModuleType
     assert here.info["hot_traffic_share"] == pytest.approx(BANDWIDTH / 3.5e9, rel=1e-6), "server 1 alone is above 90 %"
 
 
+def test_copies_on_a_server_that_is_down_carry_and_count_nothing(situations: ModuleType) -> None:
+    here = situations.Situation(storage_stalls=True)
+    place(here, 0, [0, 1, 2])
+    place(here, 1, [1])
+    here.public["servers"]["up"][2] = 0
+    here.public["datasets"]["live"] -= here.public["datasets"]["placed"][:, 2]
+    here.hidden["server_repair_seconds"][2] = 1e9
+    read(here, 0, 2.0e9)
+    read(here, 1, 1.0e9)
+    here.commit()
+    np.testing.assert_allclose(here.hidden["server_load"][:3], [1.0e9, 2.0e9, 0.0], rtol=1e-6)
+    assert here.hidden["speed_factor"][0] == pytest.approx((1 + BANDWIDTH / 2.0e9) / 2, rel=1e-6)
+
+
 def test_a_jobs_progress_is_its_speed_times_the_mean_share_of_its_copies(situations: ModuleType) -> None:
     here = situations.Situation(storage_stalls=True)
     place(here, 0, [0, 1])
