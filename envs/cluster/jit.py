@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,15 +18,32 @@ int64: Any = np.int64
 """Widens a narrow integer of a record, so that no kernel is compiled for both widths."""
 
 
-def _stamp_of_sources() -> tuple[float, int]:
-    """Newest change and total size of every source that a kernel may be compiled from."""
-    package = Path(__file__).resolve().parents[2]
-    sources = [path for part in ("envs/cluster", "replicas") for path in (package / part).rglob("*.py")]
-    stats = [path.stat() for path in sources]
-    return max(stat.st_mtime for stat in stats), sum(stat.st_size for stat in stats)
+_PACKAGE = Path(__file__).resolve().parents[2]
+_IMPORT = re.compile(r"^from psgym\.([\w.]+) import", re.MULTILINE)
 
 
-_STAMP = _stamp_of_sources()
+@functools.cache
+def _source(module: str) -> tuple[str, tuple[str, ...]]:
+    """A module's source, and the modules of the package that it imports from."""
+    path = _PACKAGE.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    text = path.read_text(encoding="utf-8")
+    return text, tuple(_IMPORT.findall(text))
+
+
+def _reachable(module: str, seen: set[str]) -> Iterator[str]:
+    if module not in seen:
+        seen.add(module)
+        for imported in _source(module)[1]:
+            yield from _reachable(imported, seen)
+        yield module
+
+
+@functools.cache
+def _stamp(module: str) -> str:
+    """A hash of the sources that a kernel of a module may be compiled from: its own, and all that it imports."""
+    sources = (_source(name)[0] for name in sorted(_reachable(module, set())))
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 def kernel(function: F) -> F:
@@ -42,5 +62,5 @@ def kernel(function: F) -> F:
 
         dispatcher.get_call_template = without_literals
         # Numba's cache notices a change in a function's own file only; a kernel also holds what it calls.
-        dispatcher._cache._cache_file._source_stamp = _STAMP
+        dispatcher._cache._cache_file._source_stamp = _stamp(function.__module__.removeprefix("psgym."))
     return dispatcher
