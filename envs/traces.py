@@ -16,9 +16,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.envs.access_log import AccessLog, read_accesses
 from psgym.envs.csv_counts import Counts, TraceError, read_counts
 
-__all__ = ["MAX_GAP_SECONDS", "TraceError", "TraceWarning", "Traffic", "read_traffic"]
+__all__ = [
+    "MAX_GAP_SECONDS",
+    "AccessLog",
+    "TraceError",
+    "TraceWarning",
+    "Traffic",
+    "read_accesses",
+    "read_traffic",
+]
 
 MAX_GAP_SECONDS = 900
 """Longest stretch without values that is interpolated."""
