@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -15,6 +14,27 @@ ENTRY_POINTS = {
 }
 
 
+# A function for each id, because an EnvSpec can be written as JSON only if its entry points are names.
+def make_capacity_vector(**arguments: Any) -> Any:
+    """The native vector environment of ``psgym/Capacity-v0``."""
+    return _make_vector("psgym/Capacity-v0", **arguments)
+
+
+def make_replicas_vector(**arguments: Any) -> Any:
+    """The native vector environment of ``psgym/Replicas-v0``."""
+    return _make_vector("psgym/Replicas-v0", **arguments)
+
+
+def make_allocation_vector(**arguments: Any) -> Any:
+    """The native vector environment of ``psgym/Allocation-v0``."""
+    return _make_vector("psgym/Allocation-v0", **arguments)
+
+
+def make_cluster_vector(**arguments: Any) -> Any:
+    """The native vector environment of ``psgym/Cluster-v0``."""
+    return _make_vector("psgym/Cluster-v0", **arguments)
+
+
 def _make_vector(view_id: str, **arguments: Any) -> Any:
     from psgym.envs.vector import ClusterVectorEnv
 
@@ -25,5 +45,7 @@ def register() -> None:
     """Registers every id once; a second call changes nothing."""
     for view_id, entry_point in ENTRY_POINTS.items():
         if view_id not in gym.registry:
+            part = view_id.removeprefix("psgym/").removesuffix("-v0").lower()
+            vector = f"psgym.envs.registration:make_{part}_vector"
             # No max_episode_steps: TimeLimit would count decisions, and a slot has many.
-            gym.register(view_id, entry_point=entry_point, vector_entry_point=partial(_make_vector, view_id))
+            gym.register(view_id, entry_point=entry_point, vector_entry_point=vector)

@@ -24,8 +24,9 @@ LAYERS = {
 }
 CORE = ("predictors", "replicas", "envs")
 HEAVY = {"torch", "stable_baselines3", "sb3_contrib", "pandas", "matplotlib", "statsmodels", "tensorboard", "tyro"}
-LAZY = ("predictors/*_training.py", "envs/render/*.py")
-"""Modules that need the training stack, and are imported only in the functions that fit or draw."""
+HEAVY |= {"pettingzoo", "ray"}
+LAZY = ("predictors/*_training.py", "envs/render/*.py", "envs/pettingzoo.py")
+"""Modules that need more than the core, and are imported only in the functions that fit or draw, or by the user."""
 PROGRAMS = [
     *(path for folder in (*LAYERS, "benchmarks", "examples") for path in sorted((ROOT / folder).rglob("*.py"))),
     ROOT / "train.py",
