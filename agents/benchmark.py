@@ -12,6 +12,7 @@ from psgym.agents.policies import REFERENCES, SIMPLE, check_policy, make_policy,
 from psgym.agents.result import Kind, Result, Row
 from psgym.agents.statistics import RESAMPLES, Difference, estimate_mean, holm, paired_difference, winner
 from psgym.envs.cluster.config import INITIAL_PLANS, ClusterConfig
+from psgym.envs.job_trace import JobTrace
 from psgym.envs.views import VIEWS
 
 REPORTED = (
@@ -75,6 +76,7 @@ def compare(
     learned: Sequence[Candidate] = (),
     validation_days: int | None = None,
     progress: Callable[[str], None] = lambda message: None,
+    jobs: str | None = None,
 ) -> Result:
     """Run policies on the same drained test days and compare each with the strongest rule.
 
@@ -94,6 +96,7 @@ def compare(
         learned: Learned policies to compare as well.
         validation_days: Number of days to choose initial plans and the reference by; `days`, but at most 10, if None.
         progress: Called with a message after each policy.
+        jobs: File of jobs that arrive instead of synthetic ones; then the traffic is that of their submissions.
 
     Raises:
         PolicyError: If a name does not fit the id.
@@ -102,7 +105,7 @@ def compare(
     validation_days = min(days, MOST_VALIDATION_DAYS) if validation_days is None else validation_days
     candidates = [*_heuristics(view_id, policies, seed), *learned]
     _check_names(candidates)
-    arguments = {"preset": preset, "config": config, "traffic": traffic, "traffic_column": traffic_column}
+    arguments = {"preset": preset, "config": config, "traffic": traffic, "traffic_column": traffic_column, "jobs": jobs}
     test = make_days(view_id, "test", seed, days, **arguments)  # type: ignore[arg-type]
     again: dict[str, Any] = {"config": test.config, "traffic": test.traffic}
     validation = make_days(view_id, "validation", seed, validation_days, **again)
@@ -241,5 +244,8 @@ def _bound(test: Days, reference: Run, primary: str) -> Row | None:
 def _describe_traffic(test: Days) -> dict[str, Any] | None:
     if test.traffic is None:
         return None
+    traffic = test.traffic
+    if isinstance(traffic, JobTrace):
+        traffic = traffic.traffic(round(test.config.slot_seconds), test.config.max_load)
     kept = ("source", "start", "native_seconds", "slot_seconds", "mean_count", "interpolated", "clipped", "sha256")
-    return {name: getattr(test.traffic, name) for name in kept}
+    return {name: getattr(traffic, name) for name in kept}

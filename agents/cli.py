@@ -1,4 +1,4 @@
-"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate, compare and forecast."""
+"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate, compare, forecast and describe."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Common:
     """CSV file (plain or .gz) of counts per interval that drive the arrivals; None: synthetic traffic."""
     traffic_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Column of the traffic file; None: `value`, or the only one that can be meant."""
+    jobs: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """CSV file (plain, .gz or .zst) of jobs that arrive instead of synthetic ones; None: synthetic jobs."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the results; None: a new one in runs/."""
     no_progress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -101,12 +103,27 @@ class Forecast:
     """Show no progress bar."""
 
 
-COMMANDS = {"train": Train, "evaluate": Evaluate, "compare": Compare, "forecast": Forecast}
+@dataclass(frozen=True)
+class Describe:
+    """Tell what a trace holds: what was read, how regular and how bursty it is; and draw it."""
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """CSV file (plain, .gz or .zst) of jobs, of accesses to objects, or of counts per interval."""
+    column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Column of the counts or of the objects; None: `value` or `object`, or the only one that can be meant."""
+    slot_seconds: int = 300
+    """Length of the slots that jobs and accesses are counted in (s)."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of the picture; None: a new one in runs/."""
+
+
+COMMANDS = {"train": Train, "evaluate": Evaluate, "compare": Compare, "forecast": Forecast, "describe": Describe}
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Forecast, tyro.conf.subcommand("forecast")]
+    | Annotated[Describe, tyro.conf.subcommand("describe")]
 )
 
 
@@ -127,9 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"train.py: {error}") from error
 
 
-def _run(command: Train | Evaluate | Compare | Forecast) -> None:
+def _run(command: Train | Evaluate | Compare | Forecast | Describe) -> None:
     if isinstance(command, Forecast):
         _forecast(command)
+    elif isinstance(command, Describe):
+        _describe(command)
     elif isinstance(command, Compare):
         _compare(command, _names(command))
     elif isinstance(command, Evaluate):
@@ -161,6 +180,7 @@ def _train(command: Train) -> None:
         command.traffic_column,
         found.get("cluster", {}),
         found.get("algorithm", {}),
+        _text(command.jobs),
     )
     folder = make_folder(command.out, f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}", command.seed)
     write_config(folder / "config.json", training)
@@ -198,6 +218,7 @@ def _compare(
             config,
             learned,
             progress=report,
+            jobs=_text(command.jobs),
         )
     paths = write_report(result, folder)
     _print(table(result))
@@ -216,6 +237,19 @@ def _forecast(command: Forecast) -> None:
     if command.save is not None:
         save_fitted(hybrid, command.save)
     _print(str(folder))
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _describe(command: Describe) -> None:
+    from psgym.agents.describe import describe_file
+
+    if command.slot_seconds < 1:
+        raise ValueError(f"--slot-seconds must be at least 1, not {command.slot_seconds}")
+    folder = make_folder(command.out, f"describe-{command.file.name.split('.')[0]}", 0)
+    _print(describe_file(command.file, command.column, command.slot_seconds, folder))
 
 
 def _periods(text: str) -> list[int]:

@@ -16,6 +16,7 @@ from psgym.agents.policies import Policy
 from psgym.agents.seeds import Part, episode_seeds
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.metrics import METRICS
+from psgym.envs.job_trace import JobTrace, read_jobs
 from psgym.envs.settings import make_config
 from psgym.envs.traces import Traffic, read_traffic
 from psgym.envs.vector import ClusterVectorEnv
@@ -31,7 +32,7 @@ class Days:
 
     view_id: str
     config: ClusterConfig
-    traffic: Traffic | None
+    traffic: Traffic | JobTrace | None
     part: Part
     seeds: Sequence[int]
 
@@ -75,16 +76,21 @@ def make_days(
     count: int,
     preset: str | None = None,
     config: ClusterConfig | Mapping[str, Any] | None = None,
-    traffic: Traffic | str | None = None,
+    traffic: Traffic | JobTrace | str | None = None,
     traffic_column: str | None = None,
+    jobs: str | None = None,
 ) -> Days:
-    """Choose the days of a part; a traffic file is read once.
+    """Choose the days of a part; a file of traffic or of jobs is read once.
 
     Raises:
         ValueError: If `count` is below 1, or the configuration cannot be used.
     """
     if count < 1:
         raise ValueError(f"days must be at least 1, not {count!r}")
+    if jobs is not None:
+        if traffic is not None:
+            raise ValueError("give either traffic or jobs: with jobs, the traffic is that of their submissions")
+        traffic = read_jobs(jobs)
     settings = make_config(VIEWS[view_id].preset, preset, config, {})
     if isinstance(traffic, str):
         traffic = read_traffic(traffic, traffic_column, round(settings.slot_seconds), settings.max_load)

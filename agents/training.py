@@ -44,6 +44,8 @@ class Training:
     """Fields of the configuration that differ from the preset."""
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the algorithm that differ from the defaults."""
+    jobs: str | None = None
+    """File of jobs that arrive instead of synthetic ones."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -60,6 +62,7 @@ class Training:
             traffic=self.traffic,
             traffic_column=self.traffic_column,
             part="train",
+            jobs=self.jobs,
             spread=True,
             **self.cluster,
         )
@@ -102,5 +105,3 @@ def train(training: Training, folder: Path | None = None, progress_bar: bool = F
     if folder:
         save(model, folder / "model.zip")
     return model
-
-

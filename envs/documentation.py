@@ -127,6 +127,7 @@ def _arguments(view: View) -> str:
         "| `config` | ClusterConfig or mapping | None | a configuration instead of a preset |\n"
         "| `traffic` | CSV file, array or Traffic | None | the traffic that drives arrivals; synthetic if None |\n"
         "| `traffic_column` | str | None | column of the CSV file |\n"
+        "| `jobs` | CSV file or JobTrace | None | a trace whose jobs arrive; their submissions are the traffic |\n"
         '| `part` | str | `"train"` | part of the trace that days are drawn from: `train`, `validation`, `test` |\n'
         '| `forecaster` | file or Forecaster | None | a fitted forecaster (npz), `"oracle"`, or None for a seasonal EWMA |\n'
         "| `render_mode` | str | None | `ansi` or `rgb_array` |\n"

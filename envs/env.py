@@ -18,6 +18,7 @@ from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
 from psgym.envs.documentation import documented
 from psgym.envs.forecasts import ForecasterLike, make_forecasts
+from psgym.envs.job_days import JobsLike
 from psgym.envs.settings import TrafficLike, make_config, make_source, reset_source
 from psgym.envs.simulation import Simulation, Snapshot
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, View
@@ -63,6 +64,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         traffic_column: str | None = None,
         part: str = "train",
         forecaster: ForecasterLike = None,
+        jobs: JobsLike = None,
         render_mode: str | None = None,
         **changes: Any,
     ) -> None:
@@ -76,7 +78,7 @@ class ClusterEnv(gym.Env[Any, Any]):
             raise ValueError(f"render_mode must be one of {self.metadata['render_modes']} or None, not {render_mode!r}")
         self.config = make_config(self.view.preset, preset, config, changes)
         self.render_mode = render_mode
-        source = make_source(traffic, traffic_column, part, self.config)
+        source = make_source(traffic, traffic_column, part, self.config, jobs)
         forecasts = make_forecasts(forecaster)
         self._simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, forecasts=forecasts)
         self.observation_space = observation_space(self.config)
@@ -101,7 +103,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         self._renderer: ImageRenderer | None = None  # a figure that is laid out with the first image
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Draws a new episode: ``seed`` fixes everything in it, ``options={"traffic": array}`` gives its traffic."""
+        """Draws a new episode: ``seed`` fixes all of it, options ``traffic`` and ``jobs`` give its traffic or jobs."""
         super().reset(seed=seed)
         source = reset_source(options, self.config)
         self._phase = "new"  # a reset that fails half-way leaves no episode

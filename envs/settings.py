@@ -11,15 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.config import ClusterConfig, ConfigError, as_config
+from psgym.envs.job_days import JobsLike, make_job_days
+from psgym.envs.job_trace import JobTrace
 from psgym.envs.presets import preset as named_preset
 from psgym.envs.traffic import ArrayTraffic, SyntheticTraffic, TraceTraffic, TrafficSource
 
 if TYPE_CHECKING:
     from psgym.envs.traces import Traffic
 
-TrafficLike: TypeAlias = "TrafficSource | Traffic | NDArray[Any] | list[float] | str | os.PathLike[str] | None"
+TrafficLike: TypeAlias = (
+    "TrafficSource | Traffic | JobTrace | NDArray[Any] | list[float] | str | os.PathLike[str] | None"
+)
 
-RESET_OPTIONS = ("traffic",)
+RESET_OPTIONS = ("traffic", "jobs")
 PARTS = ("train", "validation", "test")
 """Parts of a trace; synthetic traffic and given values have none, and take any of these."""
 
@@ -39,8 +43,10 @@ def make_config(
     return ClusterConfig.from_mapping({**vars(as_config(config)), **changes}) if changes else as_config(config)
 
 
-def make_source(traffic: TrafficLike, column: str | None, part: str, config: ClusterConfig) -> TrafficSource:
-    """The traffic source that an argument names: None (synthetic), an array, a CSV file, a trace, or a source.
+def make_source(
+    traffic: TrafficLike, column: str | None, part: str, config: ClusterConfig, jobs: JobsLike = None
+) -> TrafficSource:
+    """The traffic source that arguments name: None (synthetic), an array, a CSV file, a trace, a source, or jobs.
 
     Raises:
         ValueError: If there is no such part, or the values or the file cannot be used.
@@ -48,6 +54,12 @@ def make_source(traffic: TrafficLike, column: str | None, part: str, config: Clu
     """
     if part not in PARTS:
         raise ValueError(f"no part {part!r}; there are {', '.join(PARTS)}")
+    if isinstance(traffic, JobTrace):
+        traffic, jobs = None, traffic
+    if jobs is not None:
+        if traffic is not None:
+            raise ValueError("give either traffic or jobs: with jobs, the traffic is that of their submissions")
+        return make_job_days(jobs, part, config)
     if traffic is None:
         return SyntheticTraffic()
     if isinstance(traffic, (str, os.PathLike)):
@@ -67,7 +79,7 @@ def make_source(traffic: TrafficLike, column: str | None, part: str, config: Clu
 
 
 def reset_source(options: Mapping[str, Any] | None, config: ClusterConfig) -> TrafficSource | None:
-    """The traffic that ``reset(options={"traffic": ...})`` asks for, or None.
+    """The traffic or the jobs that ``reset(options={"traffic": ...})`` or ``{"jobs": ...}`` asks for, or None.
 
     Raises:
         ValueError: If an option is unknown.
@@ -79,4 +91,5 @@ def reset_source(options: Mapping[str, Any] | None, config: ClusterConfig) -> Tr
             near = difflib.get_close_matches(str(key), RESET_OPTIONS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; there is {', '.join(RESET_OPTIONS)}"
             raise ValueError(f"unknown reset option {key!r}{hint}")
-    return make_source(options["traffic"], None, "train", config) if options.get("traffic") is not None else None
+    traffic, jobs = options.get("traffic"), options.get("jobs")
+    return None if traffic is None and jobs is None else make_source(traffic, None, "train", config, jobs)

@@ -15,6 +15,7 @@ from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import allocate, dtypes, for_kernels, write_settings
 from psgym.envs.cluster.scenario import begin_episode
 from psgym.envs.forecasts import ForecastSource, SeasonalForecasts
+from psgym.envs.job_days import write_jobs
 from psgym.envs.traffic import TrafficDay, TrafficSource
 
 
@@ -103,7 +104,10 @@ class Simulation:
         scenario["traffic"][:] = day.values[day.first - 1 : day.first + slots]
         scenario["first_slot_of_day"], scenario["day"] = day.slot_of_day, day.day
         self.forecasts.write(day, self.config, scenario["forecast"])
-        if not begin_episode(self.states, self.scenarios, index, rng):
+        complete = begin_episode(self.states, self.scenarios, index, rng)
+        if day.jobs is not None:
+            write_jobs(scenario, day.jobs, self.config, rng)
+        elif not complete:
             raise ConfigError(f"more than max_jobs={self.config.max_jobs} jobs arrive in this episode; raise max_jobs")
         self._show(index, TO_OPEN)
         return day

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numba import njit
@@ -38,6 +38,8 @@ class TrafficDay:
     """The whole trace that the day was cut from, if any."""
     start: int = 0
     """Index of the episode's first slot in the trace."""
+    jobs: NDArray[Any] | None = None
+    """Jobs that arrive instead of drawn ones, of ``psgym.envs.job_days.TRACED_JOB``, if any."""
 
 
 class TrafficSource(Protocol):

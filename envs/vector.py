@@ -19,6 +19,7 @@ from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
 from psgym.envs.env import InvalidActionError, observation_space
 from psgym.envs.forecasts import ForecasterLike, make_forecasts
+from psgym.envs.job_days import JobsLike
 from psgym.envs.settings import TrafficLike, make_config, make_source, reset_source
 from psgym.envs.simulation import Simulation
 from psgym.envs.views import CLUSTER, VIEWS, View
@@ -41,6 +42,7 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         traffic_column: str | None = None,
         part: str = "train",
         forecaster: ForecasterLike = None,
+        jobs: JobsLike = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
@@ -65,7 +67,7 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.autoreset_mode}
         self.render_mode = render_mode
-        source = make_source(traffic, traffic_column, part, self.config)
+        source = make_source(traffic, traffic_column, part, self.config, jobs)
         forecasts = make_forecasts(forecaster)
         self.simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, num_envs, forecasts)
         self.single_observation_space = observation_space(self.config)

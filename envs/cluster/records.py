@@ -372,3 +372,11 @@ def _write_kind(row: Any, kind: Any, config: ClusterConfig) -> None:
     one_each = [curve(row, mode, 1, 1, 0.0, np.ones(6)) for mode in (SYNCHRONOUS, ASYNCHRONOUS)]
     row["speed_at_one_each"] = one_each
     row["bytes_per_sample"] = config.job_read_bytes_per_second / one_each[SYNCHRONOUS]
+
+
+def kind_records(config: ClusterConfig) -> np.ndarray:
+    """Every kind of job as the kernels know it, shape ``(kinds,)``."""
+    rows = np.zeros(len(KINDS), _KIND)
+    for row, kind in zip(for_kernels(rows), KINDS, strict=True):
+        _write_kind(row, kind, config)
+    return for_kernels(rows)
