@@ -88,7 +88,7 @@ def _observations(config: ClusterConfig) -> str:
         at += group.rows * width
     shapes = ", ".join(f"{group.name} {(group.rows, len(group.features))}" for group in groups(config))
     return (
-        f"## Observation Space\n\nA `Box` of {at} float32 numbers (this preset), all scaled to the ranges below; i counts the "
+        f"## Observation Space\n\nA `Box` of {at} float32 numbers (this preset), without units, scaled to the ranges below; i counts the "
         f'rows of a group. With `observation="structured"` it is a `Dict` of the groups: {shapes}.\n\n'
         "| Num | Observation | Min | Max | Meaning |\n|---|---|---|---|---|\n" + "\n".join(rows)
     )
@@ -130,7 +130,7 @@ def _arguments(view: View) -> str:
         "| `jobs` | CSV file or JobTrace | None | a trace whose jobs arrive; their submissions are the traffic |\n"
         '| `part` | str | `"train"` | part of the trace that days are drawn from: `train`, `validation`, `test` |\n'
         '| `forecaster` | file or Forecaster | None | a fitted forecaster (npz), `"oracle"`, or None for a seasonal EWMA |\n'
-        "| `render_mode` | str | None | `ansi` or `rgb_array` |\n"
+        "| `render_mode` | str | None | `ansi`, `rgb_array` or `human` |\n"
         "| any field of `ClusterConfig` | | | changes that field of the preset |"
     )
 

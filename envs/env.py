@@ -24,7 +24,7 @@ from psgym.envs.simulation import Simulation, Snapshot
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, View
 
 if TYPE_CHECKING:
-    from psgym.envs.render import ImageRenderer
+    from psgym.envs.render import ImageRenderer, Window
 
 _NO_TERMS = dict.fromkeys(TERMS, 0.0)
 _DECISIONS, _REFUSALS = METRICS.index("decisions"), METRICS.index("refusals")
@@ -53,7 +53,7 @@ def _box(group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 class ClusterEnv(gym.Env[Any, Any]):
     """A distributed machine-learning cluster. Use one of its views: ``CapacityEnv``, ``ReplicasEnv`` and so on."""
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 10}  # noqa: RUF012 as in gym.Env
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 10}  # noqa: RUF012 as in gym.Env
     view: View = CLUSTER
 
     def __init__(
@@ -101,6 +101,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         self._parts = _group_slices(self.config) if self.config.observation == "structured" else None
         self._read_metrics()
         self._renderer: ImageRenderer | None = None  # a figure that is laid out with the first image
+        self._window: Window | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Draws a new episode: ``seed`` fixes all of it, options ``traffic`` and ``jobs`` give its traffic or jobs."""
@@ -110,6 +111,8 @@ class ClusterEnv(gym.Env[Any, Any]):
         self._simulation.reset(0, self.np_random, source)
         self._phase = "running"
         self._read_metrics()
+        if self.render_mode == "human":
+            self.render()
         return self._observe(), self._info(0, False, _NO_TERMS)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -130,6 +133,8 @@ class ClusterEnv(gym.Env[Any, Any]):
         reward, slots, refused, terminated, truncated, terms, done = self._outcome[0].item()
         if done:
             self._phase = "over"
+        if self.render_mode == "human":
+            self.render()
         info = self._info(slots, refused, dict(zip(TERMS, terms.tolist(), strict=True)))
         return self._observe(), reward, terminated, truncated, info
 
@@ -178,24 +183,36 @@ class ClusterEnv(gym.Env[Any, Any]):
         return self._simulation
 
     def render(self) -> Any:
-        """Draws the cluster: text for ``ansi``, an array of shape ``(height, width, 3)`` for ``rgb_array``."""
+        """Draws the cluster: text for ``ansi``, an array of shape ``(height, width, 3)`` for ``rgb_array``.
+
+        With ``human`` a window shows it after every reset and every slot, and there is nothing to call.
+        """
         if self.render_mode is None:
             gym.logger.warn("render() was called without a render_mode; pass one to gym.make")
             return None
         if self._phase == "new":
             raise ResetNeeded("call reset() before render()")
-        from psgym.envs.render import ImageRenderer, draw_text, take_frame
+        from psgym.envs.render import ImageRenderer, Window, draw_text, take_frame
 
         frame = take_frame(self)
         if self.render_mode == "ansi":
             return draw_text(frame)
         if self._renderer is None:
             self._renderer = ImageRenderer(self.config)
-        return self._renderer.draw(frame)
+        image = self._renderer.draw(frame)
+        if self.render_mode == "rgb_array":
+            return image
+        if self._window is None:
+            self._window = Window(self.view.id, self.metadata["render_fps"])
+        self._window.show(image)
+        return None
 
     def close(self) -> None:
-        """Lets go of the figure that images are drawn on."""
+        """Lets go of the figure that images are drawn on, and closes the window."""
         self._renderer = None
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickles everything but the views into the simulation and the figure."""
@@ -208,7 +225,18 @@ class ClusterEnv(gym.Env[Any, Any]):
 
 
 _VIEWS = frozenset(
-    ("_outcome", "_slots_elapsed", "_refused", "_observation", "_mask", "_metrics", "_facts", "_parts", "_renderer")
+    (
+        "_outcome",
+        "_slots_elapsed",
+        "_refused",
+        "_observation",
+        "_mask",
+        "_metrics",
+        "_facts",
+        "_parts",
+        "_renderer",
+        "_window",
+    )
 )
 
 

@@ -21,7 +21,8 @@ def test_every_id_is_registered() -> None:
 
 @pytest.mark.parametrize("observation", ["flat", "structured"])
 @pytest.mark.parametrize("name", IDS)
-def test_gymnasium_finds_nothing_to_warn_of(name: str, observation: str) -> None:
+def test_gymnasium_finds_nothing_to_warn_of(name: str, observation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")  # check_env draws in every mode, and there may be no display
     env = gym.make(name, preset="small", observation=observation).unwrapped
     with warnings.catch_warnings():
         warnings.simplefilter("error")

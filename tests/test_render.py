@@ -60,7 +60,42 @@ def test_no_mode_draws_nothing_and_an_unknown_one_is_an_error() -> None:
     with pytest.warns(UserWarning, match="without a render_mode"):
         assert env.render() is None
     with pytest.raises(ValueError, match="human"):
-        FullClusterEnv(render_mode="human")
+        FullClusterEnv(render_mode="film")
+
+
+def test_a_window_shows_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+
+    from psgym.envs.render import Window
+
+    shown: list[int] = []
+    show = Window.show
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr(Window, "show", lambda self, pixels: (shown.append(int(pixels.sum())), show(self, pixels)))
+    plt.switch_backend("agg")
+    env = played("psgym/Cluster-v0", 0, render_mode="human").unwrapped
+    assert len(shown) == 1
+    slots = sum(env.step(0)[4]["slots_elapsed"] for _ in range(3))
+    assert slots == 3
+    assert len(set(shown)) == 4
+    (number,) = plt.get_fignums()
+    plt.close(number)  # the user has closed it
+    env.step(0)
+    env.close()
+    assert plt.get_fignums() == []
+
+
+def test_without_a_display_a_window_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+
+    from psgym.envs.render import Window
+
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    plt.switch_backend("agg")
+    window = Window("test", 10)
+    with pytest.warns(UserWarning, match="no display was found"):
+        window.show(np.zeros((72, 128, 3), np.uint8))
+    window.close()
 
 
 def test_nothing_is_drawn_before_the_first_reset() -> None:

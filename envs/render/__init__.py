@@ -5,5 +5,6 @@ from __future__ import annotations
 from psgym.envs.render.frame import Frame, take_frame
 from psgym.envs.render.image import ImageRenderer
 from psgym.envs.render.text import draw_text
+from psgym.envs.render.window import Window
 
-__all__ = ["Frame", "ImageRenderer", "draw_text", "take_frame"]
+__all__ = ["Frame", "ImageRenderer", "Window", "draw_text", "take_frame"]

@@ -50,18 +50,28 @@ class StampPress:
         self._anchor = round(width * dpi / 2), round(height * dpi / 2)
         self._text = page.text(0, 0, "")
         self._stamps: OrderedDict[tuple[Any, ...], Stamp | None] = OrderedDict()
+        self._places: dict[Text, tuple[Any, int, int]] = {}
 
     def put(self, text: Text, pixels: NDArray[np.uint8]) -> None:
         """Puts a text on a picture of shape ``(rows, columns, 3)``, which it must not leave."""
         stamp = self._stamp(text)
         if stamp is None:
             return
-        x, y = text.get_transform().transform(text.get_unitless_position())
+        x, y = self._place(text)
         rows, columns, _ = stamp.opacity.shape
-        top, left = pixels.shape[0] - round(y) - stamp.top, round(x) + stamp.left
+        top, left = pixels.shape[0] - y - stamp.top, x + stamp.left
         part = pixels[max(0, top) : top + rows, max(0, left) : left + columns]
         opacity = stamp.opacity[max(0, -top) :, max(0, -left) :][: part.shape[0], : part.shape[1]]
         part[:] = np.rint(part + (stamp.colour - part) * opacity)
+
+    def _place(self, text: Text) -> tuple[int, int]:
+        """Pixels of a text's anchor, from the left and from below; axes stay where they are, so it is kept."""
+        position = text.get_unitless_position()
+        kept = self._places.get(text)
+        if kept is None or kept[0] != position:
+            x, y = text.get_transform().transform(position)
+            kept = self._places[text] = (position, round(x), round(y))
+        return kept[1:]
 
     def _stamp(self, text: Text) -> Stamp | None:
         font, alignment = text.get_fontproperties(), (text.get_horizontalalignment(), text.get_verticalalignment())
