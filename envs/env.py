@@ -91,7 +91,7 @@ class ClusterEnv(gym.Env[Any, Any]):
     def _open_arrays(self) -> None:
         """Keeps views of what every step reads; they follow the simulation's arrays."""
         simulation = self._simulation
-        self._outcome = np.asarray(simulation.states["hidden"]["outcome"])
+        self._outcome = np.asarray(simulation.outcomes)
         self._slots_elapsed, self._refused = self._outcome["slots_elapsed"], self._outcome["refused"]
         self._observation, self._mask, self._metrics = (
             simulation.observations[0],
@@ -130,8 +130,8 @@ class ClusterEnv(gym.Env[Any, Any]):
         if not self._slots_elapsed.item():
             return self._observe(), 0.0, False, False, self._info(0, self._refused.item(), _NO_TERMS)
         self._read_metrics()
-        reward, slots, refused, terminated, truncated, terms, done = self._outcome[0].item()
-        if done:
+        reward, terms, slots, refused, terminated, truncated = self._outcome[0].item()
+        if terminated or truncated:
             self._phase = "over"
         if self.render_mode == "human":
             self.render()
@@ -169,8 +169,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         """Puts the cluster back to a moment that :meth:`get_state` copied; its future will be the same."""
         self._simulation.restore(snapshot)
         self._read_metrics()
-        done = bool(self._outcome["done"][0])
-        self._phase = "over" if done else "running"
+        self._phase = "over" if self._simulation.states["hidden"]["over"][0] else "running"
 
     @property
     def public(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, decide_batch, live_batch,
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.features import observation_size
 from psgym.envs.cluster.metrics import METRICS
-from psgym.envs.cluster.records import allocate, dtypes, for_kernels, write_settings
+from psgym.envs.cluster.records import OUTCOME, allocate, dtypes, for_kernels, write_settings
 from psgym.envs.cluster.scenario import begin_episode
 from psgym.envs.forecasts import ForecastSource, SeasonalForecasts
 from psgym.envs.job_days import write_jobs
@@ -36,6 +36,7 @@ class Simulation:
         observations: float32, shape ``(count, observation_size(config))``; kept up to date in place.
         masks: bool, shape ``(count, actions)``; which actions are legal.
         metrics: float64, shape ``(count, len(METRICS))``.
+        outcomes: structured array of shape ``(count,)``; what the last decision of each brought.
         states, scenarios: structured arrays of shape ``(count,)``.
     """
 
@@ -59,7 +60,8 @@ class Simulation:
         self.actions = int(self.states["public"]["settings"]["actions"][0])
         self.observations = np.zeros((count, observation_size(config)), np.float32)
         self.masks = np.zeros((count, self.actions), np.bool_)
-        self.metrics = np.zeros((count, len(METRICS)))
+        self.metrics = np.zeros((len(METRICS), count)).T  # a metric of all clusters lies in one piece
+        self.outcomes = for_kernels(np.zeros(count, OUTCOME))
         self._keep_template()
 
     def _keep_template(self) -> None:
@@ -110,6 +112,7 @@ class Simulation:
         elif not complete:
             raise ConfigError(f"more than max_jobs={self.config.max_jobs} jobs arrive in this episode; raise max_jobs")
         self._show(index, TO_OPEN)
+        np.asarray(self.outcomes)[index] = np.zeros((), OUTCOME)
         return day
 
     def refresh(self, index: int) -> None:
@@ -122,8 +125,8 @@ class Simulation:
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Carries out one decision in every cluster whose action is not negative."""
-        if decide_batch(self.states, actions, self.observations, self.masks, self.metrics):
-            live_batch(self.states, self.scenarios)
+        if decide_batch(self.states, actions, self.observations, self.masks, self.metrics, self.outcomes):
+            live_batch(self.states, self.scenarios, self.outcomes)
             open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics)
 
     def snapshot(self, index: int = 0) -> Snapshot:
@@ -151,9 +154,11 @@ class Simulation:
     def __getstate__(self) -> dict[str, Any]:
         """Pickles plain arrays; ``__setstate__`` puts back what the kernels want."""
         state, scenario = dtypes(self.config)
-        return {**self.__dict__, "states": self.states.view(state), "scenarios": self.scenarios.view(scenario)}
+        plain = {"states": state, "scenarios": scenario, "outcomes": OUTCOME}
+        return self.__dict__ | {name: getattr(self, name).view(dtype) for name, dtype in plain.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores the arrays in the form that the kernels want."""
         self.__dict__.update(state)
-        self.states, self.scenarios = for_kernels(self.states), for_kernels(self.scenarios)
+        for name in ("states", "scenarios", "outcomes"):
+            setattr(self, name, for_kernels(getattr(self, name)))

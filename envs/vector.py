@@ -78,7 +78,7 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         self._rngs: list[np.random.Generator] = []
         self._over = np.zeros(num_envs, np.bool_)
         self._actions = np.zeros(num_envs, np.int64)
-        self._outcome = np.asarray(self.simulation.states)["hidden"]["outcome"]
+        self._outcome = np.asarray(self.simulation.outcomes)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -94,7 +94,6 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         for index in indices:
             self.simulation.reset(index, self._rngs[index], source)
             self._over[index] = False
-            self._outcome[index] = np.zeros((), self._outcome.dtype)
         return self._observations(), self._infos()
 
     def _seed(self, seed: int | Sequence[int | None] | None) -> None:
@@ -155,7 +154,6 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
             if self.autoreset_mode is AutoresetMode.NEXT_STEP:
                 for index in np.flatnonzero(over).tolist():
                     self.simulation.reset(index, self._rngs[index])
-                    self._outcome[index] = np.zeros((), self._outcome.dtype)
                 return over
             for name in ("reward", "slots_elapsed", "refused", "terms"):
                 self._outcome[name][over] = 0  # nothing happens to a cluster that rests
@@ -211,4 +209,4 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores the batch in mid-episode."""
         self.__dict__.update(state)
-        self._outcome = np.asarray(self.simulation.states)["hidden"]["outcome"]
+        self._outcome = np.asarray(self.simulation.outcomes)

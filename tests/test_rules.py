@@ -41,14 +41,18 @@ class Tiny:
         self.env.simulation.refresh(0)
 
     def count_fits(self) -> None:
-        """Count the nodes that fit each kind's tasks, as the record keeps them."""
+        """Count the nodes that fit each kind's tasks and what is free on them, as the record keeps them."""
         nodes, fits = self.public["nodes"], self.public["fits"]
+        self.public["cpu_free"] = nodes["cpu_free"][nodes["on"] != 0].sum()
+        self.public["gpu_free"] = nodes["gpu_free"][nodes["on"] != 0].sum()
+        self.public["best"]["known"] = False
         for k, kind in enumerate(KINDS):
             room = [(nodes["cpu_free"][n], nodes["gpu_free"][n]) for n in range(NODES) if nodes["on"][n]]
             worker = [cpu >= kind.worker_cpu and gpu >= kind.worker_gpu for cpu, gpu in room]
             server = [cpu >= kind.server_cpu for cpu, _ in room]
             both = [w and cpu >= kind.worker_cpu + kind.server_cpu for w, (cpu, _) in zip(worker, room, strict=True)]
-            fits[k] = [sum(worker), sum(server), sum(both), sum(w and s for w, s in zip(worker, server, strict=True))]
+            either = [w and s for w, s in zip(worker, server, strict=True)]
+            fits[self.public["settings"]["kinds"][k]["shape"]] = [sum(worker), sum(server), sum(both), sum(either)]
 
     def kind(self, k: int) -> JobKind:
         """Return the kind of a job."""

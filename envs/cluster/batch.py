@@ -18,14 +18,16 @@ NOTHING, TO_LIVE, TO_OPEN, TO_SHOW = range(4)
 
 
 @kernel
-def decide_batch(states: Any, actions: Any, observations: Any, masks: Any, metrics: Any) -> bool:
+def decide_batch(states: Any, actions: Any, observations: Any, masks: Any, metrics: Any, outcomes: Any) -> bool:
     """Carries out one decision of every cluster; one whose action is negative rests. True if any committed."""
     any_committed = False
     for index in range(states.shape[0]):
         if actions[index] < 0:
             continue
-        state = states[index]
-        if decide(state, actions[index], observations[index], masks[index]):
+        state, outcome = states[index], outcomes[index]
+        if outcome.slots_elapsed > 0:
+            _clear(outcome)
+        if decide(state, actions[index], observations[index], masks[index], outcome):
             state.hidden.pending = TO_LIVE
             any_committed = True
         else:
@@ -35,11 +37,19 @@ def decide_batch(states: Any, actions: Any, observations: Any, masks: Any, metri
 
 
 @kernel
-def live_batch(states: Any, scenarios: Any) -> None:
+def _clear(outcome: Any) -> None:
+    outcome.reward = 0.0
+    outcome.slots_elapsed = 0
+    for term in range(outcome.terms.shape[0]):
+        outcome.terms[term] = 0.0
+
+
+@kernel
+def live_batch(states: Any, scenarios: Any, outcomes: Any) -> None:
     """Lives through the slot of every cluster that committed."""
     for index in range(states.shape[0]):
         if states[index].hidden.pending == TO_LIVE:
-            live_slot(states[index], scenarios[index])
+            live_slot(states[index], scenarios[index], outcomes[index])
             states[index].hidden.pending = TO_OPEN
 
 

@@ -42,6 +42,26 @@ def may_drop(public: Any, dataset: int, server: int) -> bool:
 
 
 @kernel
+def has_target(public: Any, dataset: int) -> bool:
+    """Whether any server may take a copy of a dataset that may be copied."""
+    for s in range(public.servers.up.shape[0]):
+        if may_hold(public, dataset, s):
+            return True
+    return False
+
+
+@kernel
+def has_drop(public: Any, dataset: int) -> bool:
+    """Whether any copy of a dataset may go."""
+    if public.datasets.live[dataset] < 2:
+        return False
+    for s in range(public.servers.up.shape[0]):
+        if may_drop(public, dataset, s):
+            return True
+    return False
+
+
+@kernel
 def choose_target(public: Any, dataset: int) -> int:
     """The least-loaded server that may take a copy; -1 if none may."""
     servers = public.servers

@@ -7,7 +7,16 @@ from typing import Any
 from psgym.envs.cluster.copies import choose_drop, choose_target
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.moves import DOWN, UP, change_copies, grow, may_change_copies, may_grow, may_order, order
-from psgym.envs.cluster.observe import observe, observe_growth
+from psgym.envs.cluster.observe import (
+    observe_capacity,
+    observe_copies,
+    observe_count,
+    observe_growth,
+    observe_jobs,
+    observe_nodes,
+    observe_plan,
+)
+from psgym.envs.cluster.placement import SERVER, WORKER, bundle_fits, task_fits
 from psgym.envs.cluster.planning import open_plan
 from psgym.envs.cluster.rules.allocation import next_allocation
 from psgym.envs.cluster.rules.capacity import next_capacity
@@ -24,22 +33,32 @@ def write_mask(public: Any, mask: Any) -> None:
     settings = public.settings
     mask[COMMIT] = True
     if settings.decides_capacity:
-        mask[settings.first_capacity] = may_order(public, UP)
-        mask[settings.first_capacity + 1] = may_order(public, DOWN)
+        _write_capacity_mask(public, mask)
     if settings.decides_allocation:
-        write_allocation_mask(public, mask)
+        _write_allocation_mask(public, mask)
     if settings.decides_replicas:
         _write_replica_mask(public, mask)
 
 
 @kernel
-def write_allocation_mask(public: Any, mask: Any) -> None:
-    """The part of the mask that an allocation can change."""
-    first = public.settings.first_allocation
-    mask[first + REPLAN] = not public.planning and public.active_count > 0
+def _write_capacity_mask(public: Any, mask: Any) -> None:
+    first = public.settings.first_capacity
+    mask[first] = may_order(public, UP)
+    mask[first + 1] = may_order(public, DOWN)
+
+
+@kernel
+def _write_allocation_mask(public: Any, mask: Any) -> None:
+    mask[public.settings.first_allocation + REPLAN] = not public.planning and public.active_count > 0
     for k in range(public.window.shape[0]):
-        for role in range(3):
-            mask[first + 1 + 3 * k + role] = may_grow(public, k, role)
+        _write_growth_mask(public, k, mask)
+
+
+@kernel
+def _write_growth_mask(public: Any, k: int, mask: Any) -> None:
+    first = public.settings.first_allocation + 1 + 3 * k
+    for role in range(3):
+        mask[first + role] = may_grow(public, k, role)
 
 
 @kernel
@@ -56,22 +75,6 @@ def _write_replica_mask(public: Any, mask: Any) -> None:
 def replica_places(public: Any) -> int:
     """Servers that an action names: all of them, or one that stands for the heuristic's choice."""
     return int(public.servers.up.shape[0]) if public.settings.placement == 1 else 1
-
-
-@kernel
-def carry_out(public: Any, hidden: Any, action: int) -> None:
-    """Carries out a legal action other than COMMIT."""
-    settings = public.settings
-    if settings.decides_replicas and action >= settings.first_replica:
-        code, place = divmod(action - settings.first_replica, replica_places(public))
-        change_copies(public, hidden, code // 2, code % 2, place if settings.placement == 1 else -1)
-    elif settings.decides_allocation and action >= settings.first_allocation:
-        if action == settings.first_allocation + REPLAN:
-            open_plan(public)
-        else:
-            grow(public, action - settings.first_allocation)
-    else:
-        order(public, action - settings.first_capacity + 1)
 
 
 @kernel
@@ -110,7 +113,7 @@ def next_actions(states: Any, capacity_rule: int, replica_rule: int, allocation_
 
 
 @kernel
-def decide(state: Any, action: int, observation: Any, mask: Any) -> bool:
+def decide(state: Any, action: int, observation: Any, mask: Any, outcome: Any) -> bool:
     """Carries out one decision of one cluster and rewrites what it can have changed of observation and mask.
 
     A masked-out action changes nothing and is counted; the third of a slot commits it, as does the last decision that
@@ -120,32 +123,64 @@ def decide(state: Any, action: int, observation: Any, mask: Any) -> bool:
         Whether the slot is committed; then observation and mask are left to the opening of the next slot.
     """
     public, hidden = state.public, state.hidden
-    settings, outcome = public.settings, hidden.outcome
-    outcome.reward = 0.0
-    outcome.slots_elapsed = 0
-    outcome.terms[:] = 0.0
+    settings = public.settings
     outcome.refused = not mask[action]
     public.decisions += 1
     hidden.totals.decisions += 1
     if outcome.refused:
         public.refusals += 1
         hidden.totals.refusals += 1
-    elif action != COMMIT:
-        carry_out(public, hidden, action)
     full = public.decisions >= settings.max_decisions_per_slot or public.refusals >= settings.max_refusals_per_slot
-    if action == COMMIT or full:
-        return True
-    if _is_growth(settings, action) and not outcome.refused:
-        observe_growth(public, (action - settings.first_allocation - 1) // 3, observation)
-        write_allocation_mask(public, mask)
+    if outcome.refused or action == COMMIT:
+        observe_count(public, observation)
+        return full or action == COMMIT
+    if settings.decides_replicas and action >= settings.first_replica:
+        _decide_replica(public, hidden, action, observation, mask)
+    elif settings.decides_allocation and action >= settings.first_allocation:
+        _decide_allocation(public, action - settings.first_allocation, observation, mask)
     else:
-        observe(public, observation)
-        write_mask(public, mask)
-    return False
+        order(public, action - settings.first_capacity + 1)
+        observe_capacity(public, observation)
+        _write_capacity_mask(public, mask)
+        if settings.decides_allocation:
+            _write_allocation_mask(public, mask)
+    return full
 
 
 @kernel
-def _is_growth(settings: Any, action: int) -> bool:
-    if not settings.decides_allocation or action <= settings.first_allocation:
-        return False
-    return not settings.decides_replicas or action < settings.first_replica
+def _decide_replica(public: Any, hidden: Any, action: int, observation: Any, mask: Any) -> None:
+    settings = public.settings
+    code, place = divmod(action - settings.first_replica, replica_places(public))
+    change_copies(public, hidden, code // 2, code % 2, place if settings.placement == 1 else -1)
+    observe_copies(public, code // 2, observation)
+    _write_replica_mask(public, mask)
+
+
+@kernel
+def _decide_allocation(public: Any, code: int, observation: Any, mask: Any) -> None:
+    if code == REPLAN:
+        open_plan(public)
+        observe_jobs(public, observation)
+        observe_nodes(public, observation)
+        observe_plan(public, observation)
+        _write_allocation_mask(public, mask)
+        return
+    k = (code - 1) // 3
+    fitted = _fitting(public)
+    grow(public, code)
+    observe_growth(public, k, observation)
+    if _fitting(public) == fitted:
+        _write_growth_mask(public, k, mask)
+    else:
+        _write_allocation_mask(public, mask)
+
+
+@kernel
+def _fitting(public: Any) -> int:
+    """Which shapes of worker, server and bundle still fit somewhere, as the bits of a number."""
+    fitting = 0
+    for shape in range(public.settings.shapes):
+        kind = public.settings.shape_kind[shape]
+        fitting = 8 * fitting + 4 * bundle_fits(public, kind)
+        fitting += 2 * task_fits(public, kind, SERVER) + task_fits(public, kind, WORKER)
+    return fitting

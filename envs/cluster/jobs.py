@@ -66,28 +66,51 @@ def true_speed(public: Any, job: Any, multiplier: Any) -> float:
 
 @kernel
 def settle_plan(state: Any, scenario: Any) -> None:
-    """Compares every job's plan with the last, charges restarts, and fixes the true speeds of the slot."""
+    """Compares every job's plan with the last, charges restarts, and fixes the true speeds of the slot.
+
+    Plans change only in a slot that plans anew; in any other, the same jobs run at the same true speeds.
+    """
+    public, hidden = state.public, state.hidden
+    if public.planning:
+        hidden.running_count = 0
+        for k in range(public.active_count):
+            index = public.active[k]
+            _settle_job(state, scenario, index)
+            _begin_slot(hidden.jobs[index])
+            if hidden.jobs[index].true_speed > 0.0:
+                hidden.running[hidden.running_count] = index
+                hidden.running_count += 1
+    else:
+        for k in range(hidden.running_count):
+            _begin_slot(hidden.jobs[hidden.running[k]])
+
+
+@kernel
+def _begin_slot(secret: Any) -> None:
+    secret.asked = 0.0
+    secret.lost_task = False
+    secret.run_seconds = 0.0
+    secret.stall_seconds = 0.0
+    secret.pause_seconds = 0.0
+
+
+@kernel
+def _settle_job(state: Any, scenario: Any, index: int) -> None:
     public, hidden, settings = state.public, state.hidden, state.public.settings
-    for k in range(public.active_count):
-        index = public.active[k]
-        job, secret = public.jobs[index], hidden.jobs[index]
-        if differs_from_last(job):
-            secret.saved = job.done  # a planned change writes a checkpoint first
-            secret.since_checkpoint = 0.0
-            secret.pause = 0.0
-            if job.workers > 0 and job.servers > 0 and settings.restart_cost:
-                span = settings.max_restart_seconds - settings.min_restart_seconds
-                draw = uniform(scenario.key, RESTART, index, public.slot)
-                secret.pause = settings.min_restart_seconds + span * draw
-            if job.started:
-                hidden.totals.restarts += 1
-            _remember_plan(job)
-        secret.true_speed = true_speed(public, job, scenario.jobs[index].multiplier)
-        job.started = job.started or secret.true_speed > 0.0
-        secret.lost_task = False
-        secret.run_seconds = 0.0
-        secret.stall_seconds = 0.0
-        secret.pause_seconds = 0.0
+    job, secret = public.jobs[index], hidden.jobs[index]
+    if differs_from_last(job):
+        secret.saved = job.done  # a planned change writes a checkpoint first
+        secret.since_checkpoint = 0.0
+        secret.pause = 0.0
+        if job.workers > 0 and job.servers > 0 and settings.restart_cost:
+            span = settings.max_restart_seconds - settings.min_restart_seconds
+            draw = uniform(scenario.key, RESTART, index, public.slot)
+            secret.pause = settings.min_restart_seconds + span * draw
+        if job.started:
+            hidden.totals.restarts += 1
+        _remember_plan(job)
+    secret.true_speed = true_speed(public, job, scenario.jobs[index].multiplier)
+    job.started = job.started or secret.true_speed > 0.0
 
 
 @kernel
@@ -138,19 +161,20 @@ def runs(secret: Any) -> bool:
 
 
 @kernel
-def ask_for_data(state: Any) -> None:
-    """Sums what the running jobs would read in this sub-slot if nothing stalled them (bytes/s for each dataset)."""
+def ask_for_data(state: Any) -> bool:
+    """Notes what each running job would read in this sub-slot if nothing stalled it (bytes/s); True if any changed."""
     public, hidden, dt = state.public, state.hidden, state.public.settings.storage_seconds
-    hidden.job_demand[:] = 0.0
-    hidden.job_readers[:] = 0
-    for k in range(public.active_count):
-        index = public.active[k]
-        job, secret = public.jobs[index], hidden.jobs[index]
+    changed = False
+    for k in range(hidden.running_count):
+        job, secret = public.jobs[hidden.running[k]], hidden.jobs[hidden.running[k]]
+        asked = 0.0
         if runs(secret) and secret.pause < dt:
             share = (dt - secret.pause) / dt
-            bytes_per_sample = public.settings.kinds[job.kind].bytes_per_sample
-            hidden.job_demand[job.dataset] += secret.true_speed * share * bytes_per_sample
-            hidden.job_readers[job.dataset] += 1
+            asked = secret.true_speed * share * public.settings.kinds[job.kind].bytes_per_sample
+        if asked != secret.asked:
+            secret.asked = asked
+            changed = True
+    return changed
 
 
 @kernel
@@ -159,9 +183,8 @@ def make_progress(state: Any, substep: int) -> None:
     public, hidden, settings = state.public, state.hidden, state.public.settings
     dt = settings.storage_seconds
     begin = public.slot * settings.slot_seconds + substep * dt
-    for k in range(public.active_count):
-        index = public.active[k]
-        job, secret = public.jobs[index], hidden.jobs[index]
+    for k in range(hidden.running_count):
+        job, secret = public.jobs[hidden.running[k]], hidden.jobs[hidden.running[k]]
         if not runs(secret):
             continue
         paused = min(secret.pause, dt)

@@ -40,6 +40,11 @@ class JobKind:
     server_cpu: int
     """CPU cores that one parameter server occupies."""
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """What its tasks occupy: CPU and GPU of a worker, CPU of a server."""
+        return self.worker_cpu, self.worker_gpu, self.server_cpu
+
 
 KINDS: tuple[JobKind, ...] = (
     JobKind("resnet-50", 32, (0.004392, 0.3, 0.2852, 0.02444, 0.0, 1.035), (0.449, 2.225), 2, 1, 2),

@@ -16,13 +16,15 @@ from psgym.envs.cluster.copies import (
     choose_drop,
     choose_target,
     drop_copy,
+    has_drop,
+    has_target,
     may_drop,
     may_hold,
     may_start_copy,
     start_copy,
 )
 from psgym.envs.cluster.jit import kernel
-from psgym.envs.cluster.placement import SERVER, WORKER, bundle_fits, place, place_bundle
+from psgym.envs.cluster.placement import SERVER, WORKER, bundle_fits, place, place_bundle, task_fits
 
 STOP = 0
 UP, DOWN = 1, 2
@@ -41,6 +43,8 @@ def may_order(public: Any, code: int) -> bool:
 @kernel
 def order(public: Any, code: int) -> bool:
     """Carries out a capacity code."""
+    for k in range(public.window_count):
+        public.best[k].known = False  # another node may bring more room
     return order_up(public) if code == UP else order_down(public)
 
 
@@ -56,7 +60,7 @@ def may_grow(public: Any, k: int, role: int) -> bool:
         return False
     if role == BOTH:
         return bundle_fits(public, job.kind)
-    return public.fits[job.kind, role] > 0
+    return task_fits(public, job.kind, role)
 
 
 @kernel
@@ -64,7 +68,11 @@ def grow(public: Any, code: int) -> bool:
     """Carries out an allocation code."""
     k, role = (code - 1) // 3, (code - 1) % 3
     job = public.jobs[public.window[k]]
-    return place_bundle(public, job) if role == BOTH else place(public, job, role)
+    public.best[k].known = False
+    waited = job.workers == 0 or job.servers == 0
+    placed = place_bundle(public, job) if role == BOTH else place(public, job, role)
+    public.waiting -= waited and job.workers > 0 and job.servers > 0
+    return placed
 
 
 @kernel
@@ -74,10 +82,10 @@ def may_change_copies(public: Any, c: int, direction: int, server: int) -> bool:
     if direction == ADD:
         if public.datasets.changed[dataset] < 0 or not may_start_copy(public, dataset):
             return False
-        return may_hold(public, dataset, server) if server >= 0 else choose_target(public, dataset) >= 0
+        return may_hold(public, dataset, server) if server >= 0 else has_target(public, dataset)
     if public.datasets.changed[dataset] > 0:
         return False
-    return may_drop(public, dataset, server) if server >= 0 else choose_drop(public, dataset) >= 0
+    return may_drop(public, dataset, server) if server >= 0 else has_drop(public, dataset)
 
 
 @kernel

@@ -1,4 +1,7 @@
-"""Writes an observation from the public record: groups and features as in ``psgym.envs.cluster.features``."""
+"""Writes an observation from the public record: groups and features as in ``psgym.envs.cluster.features``.
+
+Each group has a kernel of its own, so that a decision rewrites only the groups that it can have changed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from psgym.envs.cluster.jobs import differs_from_last, dominant_share, nodes_of
 from psgym.envs.cluster.placement import takes_tasks
 from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY
 from psgym.envs.cluster.rules.allocation import free_shares
-from psgym.envs.cluster.speed import estimated_speed
+from psgym.envs.cluster.speed import curve, remaining_at_one_each
 
 JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 20, 8, 4, 6, 9
 
@@ -26,100 +29,123 @@ def _signed_unit(x: float) -> float:
 
 
 @kernel
-def _log_share(x: float, largest: float) -> float:
-    """``log(1 + x)`` over ``log(1 + largest)``, within [0, 1]."""
-    return math.log(1.0 + min(max(x, 0.0), largest)) / math.log(1.0 + largest)
+def _log_share(x: float, log_largest: float) -> float:
+    """``log(1 + x)`` over that of the largest value, within [0, 1]."""
+    return min(1.0, math.log(1.0 + max(x, 0.0)) / log_largest)
 
 
 @kernel
 def observe(public: Any, out: Any) -> None:
     """Writes a whole flat observation, shape ``(observation_size,)``."""
-    settings = public.settings
-    at = 0
-    for k in range(public.window.shape[0]):
-        _write_job(public, k, out, at)
-        at += JOB_WIDTH
+    observe_jobs(public, out)
     for c in range(public.candidate.shape[0]):
-        at = _write_dataset(public, int(public.candidate[c]), out, at)
-    for s in range(public.servers.up.shape[0]):
-        out[at] = public.servers.up[s]
-        out[at + 1] = _unit(0.5 * public.servers.utilisation[s])
-        out[at + 2] = _unit(public.servers.stored[s] / public.servers.capacity[s])
-        out[at + 3] = _unit(public.servers.flights[s] / 8.0)
-        at += SERVER_WIDTH
-    for n in range(public.nodes.on.shape[0]):
-        _write_node(public, n, out, at + n * NODE_WIDTH)
-    at += public.nodes.on.shape[0] * NODE_WIDTH
-    for h in range(public.forecast.shape[0]):
-        for part in range(3):
-            out[at] = _unit(public.forecast[h, part] / settings.max_load)
-            at += 1
-    _write_global(public, out, at)
+        _observe_dataset(public, c, out)
+    _observe_servers(public, out)
+    _observe_forecast(public, out)
+    _observe_slot(public, out)
+    _observe_flights(public, out)
+    observe_capacity(public, out)
+
+
+@kernel
+def _servers_at(public: Any) -> int:
+    """Index of the first server's first feature; the next functions give those of the groups that follow."""
+    servers = public.servers.up.shape[0]
+    return int64(public.window.shape[0] * JOB_WIDTH + public.candidate.shape[0] * (DATASET_WIDTH + servers))
+
+
+@kernel
+def _nodes_at(public: Any) -> int:
+    return int64(_servers_at(public) + public.servers.up.shape[0] * SERVER_WIDTH)
+
+
+@kernel
+def _forecast_at(public: Any) -> int:
+    return int64(_nodes_at(public) + public.nodes.on.shape[0] * NODE_WIDTH)
+
+
+@kernel
+def _global_at(public: Any) -> int:
+    return int64(_forecast_at(public) + FORECAST_WIDTH)
 
 
 @kernel
 def observe_growth(public: Any, k: int, out: Any) -> None:
-    """Rewrites what a growth of window job k can have changed: its row, its nodes, and the cluster's."""
-    _write_job(public, k, out, k * JOB_WIDTH)
-    servers = public.servers.up.shape[0]
-    at = public.window.shape[0] * JOB_WIDTH + public.candidate.shape[0] * (DATASET_WIDTH + servers)
-    at += servers * SERVER_WIDTH
+    """Rewrites what a growth of window job k can have changed: its plan, the nodes of its newest tasks, the totals."""
+    _observe_job_plan(public, k, out)
     job = public.jobs[public.window[k]]
-    for t in range(job.workers):
-        _write_node(public, int64(job.worker_node[t]), out, at + int64(job.worker_node[t]) * NODE_WIDTH)
-    for t in range(job.servers):
-        _write_node(public, int64(job.server_node[t]), out, at + int64(job.server_node[t]) * NODE_WIDTH)
-    _write_global(public, out, at + public.nodes.on.shape[0] * NODE_WIDTH + FORECAST_WIDTH)
+    if job.workers > 0:
+        _observe_node(public, int64(job.worker_node[job.workers - 1]), out)
+    if job.servers > 0:
+        _observe_node(public, int64(job.server_node[job.servers - 1]), out)
+    observe_plan(public, out)
 
 
 @kernel
-def _gain(public: Any, job: Any, servers: int, workers: int) -> float:
-    """Relative gain in estimated speed of more tasks; 1 where it starts the job."""
-    now = estimated_speed(public, job, job.servers, job.workers)
-    then = estimated_speed(public, job, job.servers + servers, job.workers + workers)
-    if then <= 0.0:
-        return 0.0
-    return max(-1.0, 1.0 - now / then)
+def observe_jobs(public: Any, out: Any) -> None:
+    """Writes the rows of the window."""
+    for k in range(public.window.shape[0]):
+        _observe_job(public, k, out)
 
 
 @kernel
-def _write_job(public: Any, k: int, out: Any, at: int) -> None:
+def _gain(now: float, then: float) -> float:
+    """Relative gain of one speed over another; 1 where a job starts to run, 0 where it does not run."""
+    return max(-1.0, 1.0 - now / then) if then > 0.0 else 0.0
+
+
+@kernel
+def _observe_job(public: Any, k: int, out: Any) -> None:
+    at = k * JOB_WIDTH
     if k >= public.window_count:
         for f in range(JOB_WIDTH):
             out[at + f] = 0.0
         return
     settings = public.settings
     job = public.jobs[public.window[k]]
-    longest = 4.0 * settings.slots
-    one_each = estimated_speed(public, job, 1, 1)
-    planned = estimated_speed(public, job, job.servers, job.workers)
-    left = (job.samples - job.done) / settings.slot_seconds
     out[at] = 1.0
     out[at + 1] = job.mode
     out[at + 2] = settings.kinds[job.kind].worker_gpu / max(1, settings.node_gpu)
-    out[at + 3] = job.workers / settings.max_workers
-    out[at + 4] = job.servers / settings.max_servers
     out[at + 5] = job.last_workers / settings.max_workers
     out[at + 6] = job.last_servers / settings.max_servers
-    out[at + 7] = _log_share(left / planned, longest) if planned > 0.0 else 1.0
-    out[at + 8] = _log_share(left / one_each, longest)
-    out[at + 9] = _gain(public, job, 0, 1)
-    out[at + 10] = _gain(public, job, 1, 0)
-    out[at + 11] = _gain(public, job, 1, 1)
-    out[at + 12] = _log_share(public.slot - job.arrival_seconds / settings.slot_seconds, longest)
+    out[at + 8] = _log_share(remaining_at_one_each(public, job) / settings.slot_seconds, settings.log_slots)
+    out[at + 12] = _log_share(public.slot - job.arrival_seconds / settings.slot_seconds, settings.log_slots)
     out[at + 13] = _signed_unit(job.ratio - 1.0)
-    out[at + 14] = _unit((nodes_of(job) - 1) / 8.0)
-    out[at + 15] = _unit(dominant_share(settings, job.kind, job.servers, job.workers))
     out[at + 16] = _unit(job.stall)
     out[at + 17] = job.restarting
-    out[at + 18] = differs_from_last(job)
     out[at + 19] = job.started
+    _observe_job_plan(public, k, out)
 
 
 @kernel
-def _write_dataset(public: Any, dataset: int, out: Any, at: int) -> int:
+def _observe_job_plan(public: Any, k: int, out: Any) -> None:
+    """The features of a row that follow the job's plan."""
+    at, settings = k * JOB_WIDTH, public.settings
+    job = public.jobs[public.window[k]]
+    kind, p, w = settings.kinds[job.kind], job.servers, job.workers
+    # The ratio of observed to expected speed scales all four alike: it matters to times, not to relative gains.
+    now = curve(kind, job.mode, p, w, 0.0, settings.nominal)
+    one_worker = curve(kind, job.mode, p, w + 1, 0.0, settings.nominal)
+    one_server = curve(kind, job.mode, p + 1, w, 0.0, settings.nominal)
+    one_each = curve(kind, job.mode, p + 1, w + 1, 0.0, settings.nominal)
+    left = (job.samples - job.done) / settings.slot_seconds
+    out[at + 3] = w / settings.max_workers
+    out[at + 4] = p / settings.max_servers
+    out[at + 7] = _log_share(left / (job.ratio * now), settings.log_slots) if now > 0.0 else 1.0
+    out[at + 9] = _gain(now, one_worker)
+    out[at + 10] = _gain(now, one_server)
+    out[at + 11] = _gain(now, one_each)
+    out[at + 14] = _unit((nodes_of(job) - 1) / 8.0)
+    out[at + 15] = _unit(dominant_share(settings, job.kind, p, w))
+    out[at + 18] = differs_from_last(job)
+
+
+@kernel
+def _observe_dataset(public: Any, c: int, out: Any) -> None:
+    """Writes the row of candidate c."""
     datasets, servers, settings = public.datasets, public.servers, public.settings
-    count = servers.up.shape[0]
+    dataset, count = int(public.candidate[c]), servers.up.shape[0]
+    at = public.window.shape[0] * JOB_WIDTH + c * (DATASET_WIDTH + count)
     per_copy = settings.bandwidth_bytes_per_second * max(1, datasets.live[dataset] + datasets.pending[dataset])
     out[at] = _unit(datasets.heat[dataset] / per_copy)
     out[at + 1] = _unit(datasets.demand[dataset] / per_copy)
@@ -133,12 +159,31 @@ def _write_dataset(public: Any, dataset: int, out: Any, at: int) -> int:
     for s in range(count):
         placed = datasets.placed[dataset, s]
         out[at + s] = 1.0 if placed == LIVE_COPY else (0.5 if placed == IN_FLIGHT else 0.0)
-    return at + count
 
 
 @kernel
-def _write_node(public: Any, node: int, out: Any, at: int) -> None:
+def _observe_servers(public: Any, out: Any) -> None:
+    """Writes the rows of the data servers."""
+    servers, at = public.servers, _servers_at(public)
+    for s in range(servers.up.shape[0]):
+        out[at] = servers.up[s]
+        out[at + 1] = _unit(0.5 * servers.utilisation[s])
+        out[at + 2] = _unit(servers.stored[s] / servers.capacity[s])
+        out[at + 3] = _unit(servers.flights[s] / 8.0)
+        at += SERVER_WIDTH
+
+
+@kernel
+def observe_nodes(public: Any, out: Any) -> None:
+    """Writes the rows of the nodes."""
+    for n in range(public.nodes.on.shape[0]):
+        _observe_node(public, n, out)
+
+
+@kernel
+def _observe_node(public: Any, node: int, out: Any) -> None:
     nodes, settings = public.nodes, public.settings
+    at = _nodes_at(public) + node * NODE_WIDTH
     out[at] = nodes.on[node]
     out[at + 1] = nodes.draining[node]
     out[at + 2] = takes_tasks(public, node)
@@ -148,36 +193,74 @@ def _write_node(public: Any, node: int, out: Any, at: int) -> None:
 
 
 @kernel
-def _write_global(public: Any, out: Any, at: int) -> None:
-    settings, nodes, servers = public.settings, public.nodes, public.servers
-    on, ready, waiting = 0, 0, 0
-    for n in range(nodes.on.shape[0]):
-        on += nodes.on[n]
-        ready += takes_tasks(public, n)
-    for k in range(public.window_count):
-        job = public.jobs[public.window[k]]
-        waiting += job.workers == 0 or job.servers == 0
+def _observe_forecast(public: Any, out: Any) -> None:
+    at = _forecast_at(public)
+    for h in range(public.forecast.shape[0]):
+        for part in range(3):
+            out[at + 3 * h + part] = _unit(public.forecast[h, part] / public.settings.max_load)
+
+
+@kernel
+def _observe_slot(public: Any, out: Any) -> None:
+    """The features of the cluster as a whole that no decision changes within a slot."""
+    settings, servers, at = public.settings, public.servers, _global_at(public)
     total, largest = 0.0, 0.0
     for s in range(servers.up.shape[0]):
         total += servers.utilisation[s]
         largest = max(largest, servers.utilisation[s])
-    free_cpu, free_gpu = free_shares(public)
     angle = 2.0 * math.pi * public.slot_of_day / settings.slots_per_day
-    most = float(settings.max_jobs)
     out[at] = _unit(public.traffic / settings.max_load)
     out[at + 1] = math.sin(angle)
     out[at + 2] = math.sin(angle + 0.5 * math.pi)
-    out[at + 3] = public.planning
-    out[at + 4] = _unit(public.decisions / settings.max_decisions_per_slot)
-    out[at + 5] = _log_share(float(public.active_count), most)
-    out[at + 6] = _log_share(float(public.active_count - public.window_count), most)
-    out[at + 7] = waiting / public.window.shape[0]
-    out[at + 8] = _unit(free_cpu)
-    out[at + 9] = _unit(free_gpu)
-    out[at + 10] = on / settings.nodes
-    out[at + 11] = ready / settings.nodes
-    out[at + 12] = _signed_unit(public.capacity_change / settings.nodes)
-    out[at + 13] = public.flight_count / settings.max_flights
+    out[at + 5] = _log_share(float(public.active_count), settings.log_jobs)
+    out[at + 6] = _log_share(float(public.active_count - public.window_count), settings.log_jobs)
     out[at + 14] = _unit(0.5 * total / servers.up.shape[0])
     out[at + 15] = _unit(0.5 * largest)
     out[at + 16] = _unit(0.5 * public.work_per_traffic / settings.slot_seconds)
+
+
+@kernel
+def observe_count(public: Any, out: Any) -> None:
+    """The one feature that every decision changes: how many of the slot's decisions are taken."""
+    out[_global_at(public) + 4] = _unit(public.decisions / public.settings.max_decisions_per_slot)
+
+
+@kernel
+def observe_plan(public: Any, out: Any) -> None:
+    """The features of the cluster as a whole that a decision about jobs changes."""
+    at = _global_at(public)
+    free_cpu, free_gpu = free_shares(public)
+    observe_count(public, out)
+    out[at + 3] = public.planning
+    out[at + 7] = public.waiting / public.window.shape[0]
+    out[at + 8] = _unit(free_cpu)
+    out[at + 9] = _unit(free_gpu)
+
+
+@kernel
+def observe_capacity(public: Any, out: Any) -> None:
+    """The nodes, and the features of the cluster as a whole that an order changes."""
+    observe_nodes(public, out)
+    settings, nodes, at = public.settings, public.nodes, _global_at(public)
+    on, ready = 0, 0
+    for n in range(nodes.on.shape[0]):
+        on += nodes.on[n]
+        ready += takes_tasks(public, n)
+    out[at + 10] = on / settings.nodes
+    out[at + 11] = ready / settings.nodes
+    out[at + 12] = _signed_unit(public.capacity_change / settings.nodes)
+    observe_plan(public, out)
+
+
+@kernel
+def observe_copies(public: Any, c: int, out: Any) -> None:
+    """Rewrites what a change of candidate c's copies can have changed."""
+    _observe_dataset(public, c, out)
+    _observe_servers(public, out)
+    _observe_flights(public, out)
+    observe_count(public, out)
+
+
+@kernel
+def _observe_flights(public: Any, out: Any) -> None:
+    out[_global_at(public) + 13] = public.flight_count / public.settings.max_flights

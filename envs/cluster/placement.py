@@ -1,7 +1,8 @@
 """Where tasks sit: free capacity of nodes, claims of the last plan, and the node that a new task takes.
 
-``public.fits[kind]`` counts, over nodes that take tasks, those that hold a worker, a server, both together, and either
-alone. The counts follow every change of a node, so that the action mask costs O(1) a job and is still exact.
+``public.fits[shape]`` counts, for the kinds whose tasks have that shape and over nodes that take tasks, those that hold
+a worker, a server, both together, and either alone. The counts follow every change of a node while a slot is planned,
+so that the action mask costs O(1) a job and is still exact.
 """
 
 from __future__ import annotations
@@ -24,38 +25,49 @@ def takes_tasks(public: Any, node: int) -> bool:
 
 @kernel
 def count_fits(public: Any, node: int, sign: int) -> None:
-    """Adds (+1) or removes (-1) a node's part in ``fits``; call before and after a change of the node."""
+    """Adds (+1) or removes (-1) a node's part in what fits and is free; call before and after a change of the node."""
     if not takes_tasks(public, node):
         return
     cpu, gpu = public.nodes.cpu_free[node], public.nodes.gpu_free[node]
-    kinds, fits = public.settings.kinds, public.fits
-    for k in range(fits.shape[0]):
-        kind = kinds[k]
+    settings, fits = public.settings, public.fits
+    public.cpu_free += sign * cpu
+    public.gpu_free += sign * gpu
+    for shape in range(settings.shapes):
+        kind = settings.kinds[settings.shape_kind[shape]]
         worker = cpu >= kind.worker_cpu and gpu >= kind.worker_gpu
         server = cpu >= kind.server_cpu
         if worker:
-            fits[k, 0] += sign
+            fits[shape, 0] += sign
         if server:
-            fits[k, 1] += sign
+            fits[shape, 1] += sign
         if worker and cpu >= kind.worker_cpu + kind.server_cpu:
-            fits[k, 2] += sign
+            fits[shape, 2] += sign
         if worker and server:
-            fits[k, 3] += sign
+            fits[shape, 3] += sign
 
 
 @kernel
 def recount_fits(public: Any) -> None:
-    """Counts ``fits`` from nothing."""
+    """Counts what fits and is free from nothing."""
     public.fits[:] = 0
+    public.cpu_free = 0
+    public.gpu_free = 0
     for node in range(public.nodes.on.shape[0]):
         count_fits(public, node, 1)
 
 
 @kernel
+def task_fits(public: Any, kind: int, role: int) -> bool:
+    """Whether a worker, or a server, of a kind can be placed somewhere in the cluster."""
+    return public.fits[public.settings.kinds[kind].shape, role] > 0
+
+
+@kernel
 def bundle_fits(public: Any, kind: int) -> bool:
     """Whether a worker and a server of a kind can be placed together somewhere in the cluster."""
-    worker, server = public.fits[kind, 0], public.fits[kind, 1]
-    both, either = public.fits[kind, 2], public.fits[kind, 3]
+    shape = public.settings.kinds[kind].shape
+    worker, server = public.fits[shape, 0], public.fits[shape, 1]
+    both, either = public.fits[shape, 2], public.fits[shape, 3]
     if both > 0:
         return True
     if worker == 0 or server == 0:
@@ -110,8 +122,8 @@ def occupy(public: Any, job: Any, role: int, node: int) -> None:
 
 
 @kernel
-def vacate(public: Any, job: Any, role: int) -> None:
-    """Takes the job's newest worker or server off its node."""
+def vacate(public: Any, job: Any, role: int) -> int:
+    """Takes the job's newest worker or server off its node, which is returned; ``fits`` is left to the caller."""
     nodes = public.nodes
     cpu, gpu = _task_need(public, job, role)
     if role == WORKER:
@@ -120,22 +132,29 @@ def vacate(public: Any, job: Any, role: int) -> None:
     else:
         job.servers -= 1
         node = int64(job.server_node[job.servers])
-    count_fits(public, node, -1)
     nodes.cpu_free[node] += cpu
     nodes.gpu_free[node] += gpu
     nodes.tasks[node] -= 1
     if not _has_task_on(job, node):
         nodes.jobs[node] -= 1
-    count_fits(public, node, 1)
+    return node
 
 
 @kernel
 def vacate_all(public: Any, job: Any) -> None:
-    """Takes every task of a job off its node."""
+    """Takes every task of a job off its node; ``fits`` is left to the caller."""
     while job.workers > 0:
         vacate(public, job, WORKER)
     while job.servers > 0:
         vacate(public, job, SERVER)
+
+
+@kernel
+def _take_back(public: Any, job: Any, role: int, node: int) -> None:
+    """Takes the job's newest worker or server off its node again."""
+    count_fits(public, node, -1)
+    vacate(public, job, role)
+    count_fits(public, node, 1)
 
 
 @kernel
@@ -207,14 +226,18 @@ def find_node(public: Any, job: Any, role: int) -> int:
 def place(public: Any, job: Any, role: int) -> bool:
     """Places the job's next worker or server; False, and nothing changed, if no node has room."""
     node = find_node(public, job, role)
-    if node < 0:
-        return False
-    cpu, gpu = _task_need(public, job, role)
+    if node >= 0:
+        _place_on(public, job, role, node)
+    return node >= 0
+
+
+@kernel
+def _place_on(public: Any, job: Any, role: int, node: int) -> None:
     if job.in_window and node == _last_node(job, role):  # only the jobs of the window have claims
+        cpu, gpu = _task_need(public, job, role)
         public.nodes.cpu_claimed[node] -= cpu
         public.nodes.gpu_claimed[node] -= gpu
     occupy(public, job, role, node)
-    return True
 
 
 @kernel
@@ -231,18 +254,18 @@ def place_bundle(public: Any, job: Any) -> bool:
             occupy(public, job, WORKER, node)
             if place(public, job, SERVER):
                 return True
-            vacate(public, job, WORKER)
+            _take_back(public, job, WORKER, node)
     return False
 
 
 @kernel
 def _place_pair(public: Any, job: Any, first: int, second: int) -> bool:
     node = find_node(public, job, first)
-    claimed = node == _last_node(job, first)
-    place(public, job, first)
+    claimed = job.in_window and node == _last_node(job, first)
+    _place_on(public, job, first, node)
     if place(public, job, second):
         return True
-    vacate(public, job, first)
+    _take_back(public, job, first, node)
     if claimed:
         cpu, gpu = _task_need(public, job, first)
         public.nodes.cpu_claimed[node] += cpu

@@ -15,7 +15,7 @@ from psgym.envs.cluster.placement import (
     takes_tasks,
     vacate_all,
 )
-from psgym.envs.cluster.speed import remaining_seconds
+from psgym.envs.cluster.speed import remaining_at_one_each
 
 ONE_EACH = 0
 
@@ -24,20 +24,24 @@ ONE_EACH = 0
 def choose_window(public: Any) -> None:
     """Fills the window with the oldest half and the half nearest to its end, in order of arrival."""
     window, count = public.window, public.active_count
+    for k in range(public.window_count):
+        public.jobs[window[k]].in_window = False
     for k in range(window.shape[0]):
-        if window[k] >= 0:
-            public.jobs[window[k]].in_window = False
-        window[k] = -1
+        window[k] = public.active[k] if k < count else -1
+    public.window_count = min(count, window.shape[0])
+    if count <= window.shape[0]:
+        for k in range(count):
+            public.jobs[window[k]].in_window = True
+        return
     oldest = min(count, window.shape[0] - window.shape[0] // 2)
     for k in range(oldest):
         public.jobs[public.active[k]].in_window = True
-    _mark_shortest(public, oldest, min(count, window.shape[0]) - oldest)
+    _mark_shortest(public, oldest, window.shape[0] - oldest)
     filled = 0
     for k in range(count):
         if public.jobs[public.active[k]].in_window:
             window[filled] = public.active[k]
             filled += 1
-    public.window_count = filled
 
 
 @kernel
@@ -46,23 +50,24 @@ def _mark_shortest(public: Any, first: int, places: int) -> None:
 
     The window's own entries serve as the list of the best so far, kept in order; ties keep the older job.
     """
-    best = public.window
+    best, lefts = public.window, public.window_left
     found = 0
     for k in range(first, public.active_count):
         index = public.active[k]
-        left = remaining_seconds(public, public.jobs[index], 1, 1)
+        left = remaining_at_one_each(public, public.jobs[index])
         at = found
-        while at > 0 and left < remaining_seconds(public, public.jobs[best[at - 1]], 1, 1):
+        while at > 0 and left < lefts[at - 1]:
             at -= 1
         if at >= places:
             continue
         for move in range(min(found, places - 1), at, -1):
             best[move] = best[move - 1]
+            lefts[move] = lefts[move - 1]
         best[at] = index
+        lefts[at] = left
         found = min(found + 1, places)
     for k in range(found):
         public.jobs[best[k]].in_window = True
-        best[k] = -1
 
 
 @kernel
@@ -70,16 +75,18 @@ def choose_candidates(public: Any) -> None:
     """Fills the candidates: half the hottest per copy, then the coldest per copy that have a copy to spare."""
     datasets, candidate = public.datasets, public.candidate
     total, hot = candidate.shape[0], candidate.shape[0] - candidate.shape[0] // 2
-    found = 0
+    found, spare = 0, 0
     for d in range(datasets.heat.shape[0]):
+        datasets.per_copy[d] = heat_per_copy(public, d)
         found = _insert(public, d, found, 0, hot, 1.0)
-    spare = 0
     for d in range(datasets.heat.shape[0]):
-        if not _contains(candidate, found, d) and datasets.copies[d] > public.settings.minimum_copies:
+        if datasets.copies[d] > public.settings.minimum_copies and not _contains(candidate, found, d):
             spare = _insert(public, d, spare, found, total - found, -1.0)
     found += spare
     for d in range(datasets.heat.shape[0]):  # too few have a copy to spare: any other dataset fills the row
-        if found < total and not _contains(candidate, found, d):
+        if found == total:
+            break
+        if not _contains(candidate, found, d):
             candidate[found] = d
             found += 1
 
@@ -94,10 +101,10 @@ def heat_per_copy(public: Any, dataset: int) -> float:
 @kernel
 def _insert(public: Any, dataset: int, found: int, first: int, places: int, sign: float) -> int:
     """Inserts a dataset into an ordered part of the candidates if it belongs there; returns the part's new length."""
-    part = public.candidate
-    value = sign * heat_per_copy(public, dataset)
+    part, per_copy = public.candidate, public.datasets.per_copy
+    value = sign * per_copy[dataset]
     at = found
-    while at > 0 and value > sign * heat_per_copy(public, int(part[first + at - 1])):
+    while at > 0 and value > sign * per_copy[part[first + at - 1]]:
         at -= 1
     if at >= places:
         return found
@@ -126,11 +133,11 @@ def open_plan(public: Any) -> None:
     nodes = public.nodes
     nodes.cpu_claimed[:] = 0
     nodes.gpu_claimed[:] = 0
-    recount_fits(public)
     for k in range(public.window_count):
         job = public.jobs[public.window[k]]
         vacate_all(public, job)
         claim_last(public, job, 1)
+    recount_fits(public)
     for k in range(public.active_count):
         job = public.jobs[public.active[k]]
         if not job.in_window and _is_displaced(public, job):
@@ -138,6 +145,18 @@ def open_plan(public: Any) -> None:
     if public.settings.initial == ONE_EACH:
         for k in range(public.window_count):
             place_bundle(public, public.jobs[public.window[k]])
+    for k in range(public.window_count):
+        public.best[k].known = False
+    count_waiting(public)
+
+
+@kernel
+def count_waiting(public: Any) -> None:
+    """Counts the jobs of the window that cannot run."""
+    public.waiting = 0
+    for k in range(public.window_count):
+        job = public.jobs[public.window[k]]
+        public.waiting += job.workers == 0 or job.servers == 0
 
 
 @kernel
@@ -155,6 +174,7 @@ def _is_displaced(public: Any, job: Any) -> bool:
 def _move(public: Any, job: Any) -> None:
     workers, servers = job.workers, job.servers
     vacate_all(public, job)
+    recount_fits(public)
     complete = True
     for _ in range(servers):
         complete = complete and place(public, job, SERVER)
@@ -162,3 +182,4 @@ def _move(public: Any, job: Any) -> None:
         complete = complete and place(public, job, WORKER)
     if not complete:
         vacate_all(public, job)
+        recount_fits(public)

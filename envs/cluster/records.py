@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,24 @@ _KIND = _record(
         ("worker_cpu", "i8"),
         ("worker_gpu", "i8"),
         ("server_cpu", "i8"),
+        ("shape", "i8"),  # kinds whose tasks need the same have the same shape
         ("bytes_per_sample", "f8"),
         ("speed_at_one_each", "f8", (2,)),  # samples/s, synchronous and asynchronous
     ]
 )
+
+
+OUTCOME = _record(
+    [
+        ("reward", "f8"),
+        ("terms", "f8", (len(TERMS),)),  # parts of the reward
+        ("slots_elapsed", "i8"),
+        ("refused", "?"),
+        ("terminated", "?"),
+        ("truncated", "?"),
+    ]
+)
+"""What a decision brought. Outcomes of a batch lie side by side, apart from the states, to be read at once."""
 
 
 def _settings_dtype() -> np.dtype[Any]:
@@ -89,6 +104,10 @@ def _settings_dtype() -> np.dtype[Any]:
         ("mean_work", "f8"),  # prior of a job's work at one each: dominant share of the cluster x seconds
         ("kind_list", "i8", (len(KINDS),)),
         ("kind_count", "i8"),
+        ("shapes", "i8"),  # number of different shapes of tasks
+        ("shape_kind", "i8", (len(KINDS),)),  # a kind of each shape
+        ("log_slots", "f8"),  # log(1 + slots in four horizons), the scale of times in observations
+        ("log_jobs", "f8"),  # log(1 + max_jobs), the scale of counts
         ("list_samples", "f8", (len(KINDS),)),
         ("nominal", "f8", (6,)),  # multipliers of a kind's own coefficients: ones
         ("kinds", _KIND, (len(KINDS),)),
@@ -162,8 +181,19 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("live", "i8", datasets),  # on disks of servers that are up
             ("pending", "i8", datasets),  # in flight
             ("readers", "i8", datasets),  # unfinished jobs that need it
+            ("per_copy", "f8", datasets),  # heat over the copies live and in flight, when the slot opened (bytes/s)
             ("changed", "i8", datasets),  # this slot: +1 a copy was added, -1 dropped
             ("placed", "i1", (config.datasets, config.data_servers)),
+        ]
+    )
+    best = _record(
+        [
+            ("known", "?"),  # it stands as long as the job's plan stands and the growth fits
+            ("code", "i8"),
+            ("servers", "i8"),
+            ("workers", "i8"),
+            ("gain", "f8"),
+            ("end", "f8"),
         ]
     )
     flight = _record([("dataset", "i8"), ("source", "i8"), ("target", "i8"), ("remaining", "f8")])
@@ -186,7 +216,12 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("active", "i8", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
             ("window", "i8", (config.window,)),
             ("candidate", "i8", (config.candidates,)),
-            ("fits", "i8", (len(KINDS), 4)),  # nodes that fit a worker, a server, both together, either alone
+            ("window_left", "f8", (config.window,)),  # scratch: remaining times while the window is chosen (s)
+            ("waiting", "i8"),  # jobs of the window without a worker or without a server
+            ("cpu_free", "i8"),  # of all nodes that take tasks
+            ("gpu_free", "i8"),
+            ("best", best, (config.window,)),  # scratch of the rules: the best growth of each job of the window
+            ("fits", "i8", (len(KINDS), 4)),  # by shape: nodes that fit a worker, a server, both together, either alone
             ("nodes", node),
             ("servers", server),
             ("datasets", dataset),
@@ -200,6 +235,7 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
     job = _record(
         [
             ("true_speed", "f8"),  # samples/s of this slot's allocation, before stalls
+            ("asked", "f8"),  # bytes/s that the job would read in the sub-slot if nothing stalled it
             ("pause", "f8"),  # seconds of restart or checkpoint still to wait
             ("since_checkpoint", "f8"),
             ("saved", "f8"),  # samples at the last checkpoint
@@ -208,17 +244,6 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("stall_seconds", "f8"),  # of this slot
             ("pause_seconds", "f8"),  # of this slot
             ("finish_seconds", "f8"),  # completion time since arrival; 0 while unfinished
-        ]
-    )
-    outcome = _record(
-        [
-            ("reward", "f8"),
-            ("slots_elapsed", "i8"),
-            ("refused", "?"),
-            ("terminated", "?"),
-            ("truncated", "?"),
-            ("terms", "f8", (len(TERMS),)),  # parts of the reward
-            ("done", "?"),
         ]
     )
     totals = _record(
@@ -256,23 +281,34 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
     )
     return _record(
         [
-            ("outcome", outcome),
             ("totals", totals),
+            ("over", "?"),  # the episode has ended
             ("pending", "i8"),  # work that is left to another kernel, as ``psgym.envs.cluster.batch`` says
             ("event", "?"),  # something happened in the slot after which the allocation is planned anew
             ("node_repair_seconds", "f8", (config.nodes,)),
             ("server_repair_seconds", "f8", (config.data_servers,)),
             ("unavailable_seconds", "f8"),  # reader-seconds without a live copy, of this slot
             ("node_fails_at", "i8", (config.nodes,)),  # sub-slot of this slot, -1 if it does not
+            ("substeps_held", "i8"),  # sub-slots of the present load that are not booked yet
+            ("copying", "?"),  # copies took bandwidth in the sub-slot
             ("server_load", "f8", (config.data_servers,)),  # bytes/s of the sub-slot
             ("server_copying", "f8", (config.data_servers,)),  # bytes/s of the sub-slot
             ("served_share", "f8", (config.data_servers,)),
             ("demand_sum", "f8", (config.data_servers,)),  # over the sub-slots of the slot
             ("utilisation_sum", "f8", (config.data_servers,)),
-            ("job_demand", "f8", (config.datasets,)),  # bytes/s of the sub-slot
+            ("background_load", "f8", (config.data_servers,)),  # bytes/s of background readers
+            ("background_demand", "f8"),  # bytes/s of all background readers
+            ("background_lost", "f8"),  # bytes/s of those whose dataset has no live copy
+            ("holder", "i2", (config.datasets, config.data_servers)),  # servers of the live copies, first
+            ("read_count", "i8"),
+            ("read", "i8", (config.datasets,)),  # datasets that running jobs read in this slot
+            ("is_read", "i1", (config.datasets,)),
+            ("job_demand", "f8", (config.datasets,)),  # of those: bytes/s of the sub-slot
             ("job_readers", "i8", (config.datasets,)),
-            ("dataset_demand_sum", "f8", (config.datasets,)),
-            ("speed_factor", "f8", (config.datasets,)),  # mean share served over live copies
+            ("job_demand_sum", "f8", (config.datasets,)),  # over the sub-slots of the slot
+            ("speed_factor", "f8", (config.datasets,)),  # of those: mean share served over live copies
+            ("running_count", "i8"),
+            ("running", "i8", (config.max_jobs,)),  # jobs that run, or restart to run, in this slot
             ("completion", "f8", (config.max_jobs,)),  # completion times of finished jobs, ascending (s)
             ("jobs", job, (config.max_jobs,)),
         ]
@@ -355,8 +391,14 @@ def write_settings(record: Any, config: ClusterConfig, decides: frozenset[str], 
     for index, samples in zip(numbers, config.samples_per_kind, strict=False):
         record["list_samples"][index] = samples
     record["nominal"] = 1.0
+    shapes = list(dict.fromkeys(kind.shape for kind in KINDS))
+    record["shapes"] = len(shapes)
+    record["shape_kind"][: len(shapes)] = [[kind.shape for kind in KINDS].index(shape) for shape in shapes]
     for row, kind in zip(record["kinds"], KINDS, strict=True):
         _write_kind(row, kind, config)
+        row["shape"] = shapes.index(kind.shape)
+    record["log_slots"] = math.log(1.0 + 4.0 * config.slots)
+    record["log_jobs"] = math.log(1.0 + config.max_jobs)
 
 
 def action_counts(config: ClusterConfig) -> dict[str, int]:

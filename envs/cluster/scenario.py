@@ -134,8 +134,11 @@ def _draw_arrivals(settings: Any, scenario: Any, slot: int, order: Any, weights:
     batches = _poisson(settings.arrivals * scenario.traffic[slot + 1] / settings.batch_jobs, rng)
     times = np.empty(batches)
     for b in range(batches):
-        times[b] = (slot + rng.random()) * settings.slot_seconds
-    times.sort()
+        time, at = (slot + rng.random()) * settings.slot_seconds, b
+        while at > 0 and times[at - 1] > time:  # in order; np.sort would take numba seconds to compile
+            times[at] = times[at - 1]
+            at -= 1
+        times[at] = time
     for b in range(batches):
         kind = settings.kind_list[int(rng.random() * settings.kind_count)]
         mode = 1 if rng.random() < settings.asynchronous_share else 0

@@ -15,15 +15,15 @@ from psgym.envs.cluster.jobs import (
     strike_failed_nodes,
 )
 from psgym.envs.cluster.placement import recount_fits
-from psgym.envs.cluster.planning import choose_candidates, choose_window, open_plan
+from psgym.envs.cluster.planning import choose_candidates, choose_window, count_waiting, open_plan
 from psgym.envs.cluster.rules.parts import run_rules
-from psgym.envs.cluster.storage import end_storage_slot, start_storage_slot, storage_substep
+from psgym.envs.cluster.storage import end_storage_slot, move_copies, spread_load, start_storage_slot
 
 UNFINISHED, NODES, COPIES, UNAVAILABLE, STALL, HOT_TRAFFIC = range(6)
 
 
 @kernel
-def live_slot(state: Any, scenario: Any) -> None:
+def live_slot(state: Any, scenario: Any, outcome: Any) -> None:
     """Commits the plan, lives through one slot and books its cost; :func:`open_slot` opens the next."""
     public, hidden = state.public, state.hidden
     settings, totals = public.settings, hidden.totals
@@ -36,37 +36,39 @@ def live_slot(state: Any, scenario: Any) -> None:
     served = totals.bytes_served
     for substep in range(settings.substeps):
         strike_failed_nodes(state, substep)
-        ask_for_data(state)
-        storage_substep(state, scenario)
+        moving = move_copies(state, scenario)
+        if ask_for_data(state) or moving or substep == 0:
+            spread_load(state, scenario)
+        hidden.substeps_held += 1
         make_progress(state, substep)
-    end_storage_slot(state)
+    end_storage_slot(state, scenario)
     node_seconds = _powered_seconds(state)
     unfinished, event = close_jobs(state, scenario)
     waited, work = admit_arrivals(state, scenario, (public.slot + 1) * settings.slot_seconds)
     unfinished += waited
     totals.unfinished_seconds += unfinished
     totals.node_seconds += node_seconds
-    terms = hidden.outcome.terms
+    terms = outcome.terms
     demanded = totals.bytes_demanded - demanded
     hours = settings.slot_seconds / 3600.0
     terms[UNFINISHED] = settings.unfinished_price * unfinished / 3600.0
     terms[NODES] = settings.node_price * node_seconds / 3600.0
     terms[COPIES] = settings.copy_price * (totals.bytes_moved - moved) / 1e12
     terms[UNAVAILABLE] = settings.unavailable_price * hidden.unavailable_seconds / 3600.0
+    terms[STALL], terms[HOT_TRAFFIC] = 0.0, 0.0
     if demanded > 0.0:
         terms[STALL] = settings.stall_price * hours * max(0.0, 1.0 - (totals.bytes_served - served) / demanded)
         terms[HOT_TRAFFIC] = settings.hot_traffic_price * hours * (totals.bytes_hot - hot) / demanded
-    _reward(hidden, settings)
+    _reward(hidden, settings, outcome)
     learn_work(public, scenario, work)
     public.slot += 1
-    _note_end(state, scenario)
+    _note_end(state, scenario, outcome)
     hidden.event = event or waited > 0.0
 
 
 @kernel
-def _reward(hidden: Any, settings: Any) -> None:
+def _reward(hidden: Any, settings: Any, outcome: Any) -> None:
     """Books the cost of the slot and turns its terms into parts of the reward."""
-    outcome = hidden.outcome
     outcome.slots_elapsed = 1
     outcome.reward = 0.0
     for term in range(outcome.terms.shape[0]):
@@ -96,14 +98,14 @@ def learn_work(public: Any, scenario: Any, work: float) -> None:
 
 
 @kernel
-def _note_end(state: Any, scenario: Any) -> None:
-    public, settings, outcome = state.public, state.public.settings, state.hidden.outcome
+def _note_end(state: Any, scenario: Any, outcome: Any) -> None:
+    public, settings = state.public, state.public.settings
     all_done = public.known_jobs == scenario.job_count and public.active_count == 0
     no_more = settings.job_list > 0 or (settings.drain and public.slot >= settings.slots)
     outcome.terminated = all_done and no_more
     last = 4 * settings.slots if settings.drain else settings.slots
     outcome.truncated = public.slot >= last and not outcome.terminated
-    outcome.done = outcome.terminated or outcome.truncated
+    state.hidden.over = outcome.terminated or outcome.truncated
 
 
 @kernel
@@ -125,3 +127,5 @@ def open_slot(state: Any, scenario: Any) -> None:
     public.planning = False
     if event:
         open_plan(public)
+    else:
+        count_waiting(public)

@@ -42,6 +42,13 @@ def estimated_speed(public: Any, job: Any, servers: int, workers: int) -> float:
 
 
 @kernel
+def remaining_at_one_each(public: Any, job: Any) -> float:
+    """Estimated time to the end with one worker and one server (s)."""
+    speed = job.ratio * public.settings.kinds[job.kind].speed_at_one_each[job.mode]
+    return (job.samples - job.done) / speed
+
+
+@kernel
 def remaining_seconds(public: Any, job: Any, servers: int, workers: int) -> float:
     """Estimated time to the end at an allocation (s); ``inf`` where it does not run."""
     speed = estimated_speed(public, job, servers, workers)

@@ -1,7 +1,10 @@
-"""Data servers: one sub-slot of reads and copies, and the outages of servers.
+"""Data servers: sub-slots of reads and copies, and the outages of servers.
 
 Reads split evenly over the live copies of a dataset. Copies take at most ``copy_share`` of a server's bandwidth, and
 reads have the rest: with e the effective bandwidth, a server serves the share ``min(1, e / load)`` of what is asked.
+
+Background readers ask the same all slot long, so a load changes only with the jobs that read and the copies that fly.
+A sub-slot in which neither changes keeps the load of the one before, and is booked together with it.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any
 from psgym.envs.cluster.capacity import repair_seconds
 from psgym.envs.cluster.chance import SERVER_FAILURE, SERVER_REPAIR, uniform
 from psgym.envs.cluster.copies import end_flight
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.records import LIVE_COPY
 from psgym.replicas.heat import decay, updated_heat
 
@@ -21,21 +24,87 @@ HOT_UTILISATION = 0.9
 
 
 @kernel
-def storage_substep(state: Any, scenario: Any) -> None:
-    """Moves copies, serves the reads of jobs and background readers for one sub-slot, and updates heat."""
+def start_storage_slot(state: Any, scenario: Any) -> None:
+    """Lets servers fail whose calendar says so, clears the sums of the slot, and lists the datasets that jobs read."""
     public, hidden = state.public, state.hidden
-    row = scenario.background[public.slot % scenario.background.shape[0]]
-    _move_copies(public, hidden)
-    _spread_load(public, hidden, row)
-    _serve(public, hidden)
-    _account_reads(public, hidden, row)
+    _draw_outages(public, hidden, scenario)
+    for s in range(public.servers.up.shape[0]):
+        hidden.demand_sum[s] = 0.0
+        hidden.utilisation_sum[s] = 0.0
+        hidden.server_copying[s] = 0.0
+    hidden.unavailable_seconds = 0.0
+    hidden.copying = False
+    hidden.substeps_held = 0
+    for r in range(hidden.read_count):
+        hidden.is_read[hidden.read[r]] = False
+    hidden.read_count = 0
+    for k in range(hidden.running_count):
+        d = public.jobs[hidden.running[k]].dataset
+        if not hidden.is_read[d]:
+            hidden.is_read[d] = True
+            hidden.read[hidden.read_count] = d
+            hidden.read_count += 1
+            hidden.job_demand[d] = 0.0
+            hidden.job_demand_sum[d] = 0.0
+    spread_background(state, scenario)
 
 
 @kernel
-def _move_copies(public: Any, hidden: Any) -> None:
-    servers, settings = public.servers, public.settings
-    hidden.server_copying[:] = 0.0
-    dt = settings.storage_seconds
+def _draw_outages(public: Any, hidden: Any, scenario: Any) -> None:
+    settings = public.settings
+    if not settings.server_failures:
+        return
+    chance = settings.server_failures_per_day * settings.slot_seconds / 86400.0
+    for s in range(public.servers.up.shape[0]):
+        if uniform(scenario.key, SERVER_FAILURE, s, public.slot) < chance:
+            end = public.slot * settings.slot_seconds
+            end += repair_seconds(settings, scenario.key, SERVER_REPAIR, s, public.slot)
+            hidden.server_repair_seconds[s] = max(hidden.server_repair_seconds[s], end)
+            if public.servers.up[s]:
+                _take_down(public, s)
+
+
+@kernel
+def spread_background(state: Any, scenario: Any) -> None:
+    """Lists the live copies of every dataset and spreads the demand of background readers over them."""
+    public, hidden = state.public, state.hidden
+    datasets, servers, load = public.datasets, public.servers, hidden.background_load
+    row = scenario.background[public.slot % scenario.background.shape[0]]
+    hidden.background_demand = 0.0
+    hidden.background_lost = 0.0
+    for s in range(load.shape[0]):
+        load[s] = 0.0
+    for d in range(datasets.size.shape[0]):
+        live = 0
+        for s in range(load.shape[0]):
+            if datasets.placed[d, s] == LIVE_COPY and servers.up[s]:
+                hidden.holder[d, live] = s
+                live += 1
+        demand = row[d]
+        hidden.background_demand += demand
+        if live == 0:
+            hidden.background_lost += demand
+        elif demand > 0.0:
+            share = demand / live
+            for h in range(live):
+                load[int64(hidden.holder[d, h])] += share
+
+
+@kernel
+def move_copies(state: Any, scenario: Any) -> bool:
+    """Moves every copy in flight on by one sub-slot; one that arrives is live at once.
+
+    Returns:
+        Whether copies take another bandwidth than in the sub-slot before, or may do so.
+    """
+    public, hidden = state.public, state.hidden
+    if public.flight_count == 0 and not hidden.copying:
+        return False
+    book_load(state, scenario)  # what was served until now, before bandwidths and copies change
+    servers, settings, dt = public.servers, public.settings, public.settings.storage_seconds
+    for s in range(servers.up.shape[0]):
+        hidden.server_copying[s] = 0.0
+    hidden.copying = public.flight_count > 0
     for f in range(public.flight_count):
         flight = public.flights[f]
         source_share = servers.bandwidth[flight.source] / servers.flights[flight.source]
@@ -45,117 +114,155 @@ def _move_copies(public: Any, hidden: Any) -> None:
         hidden.server_copying[flight.source] += moved / dt
         hidden.server_copying[flight.target] += moved / dt
         hidden.totals.bytes_moved += moved
-    index = 0
+    if _land(public, hidden):
+        spread_background(state, scenario)
+    return True
+
+
+@kernel
+def _land(public: Any, hidden: Any) -> bool:
+    """Makes the copies live that have arrived; True if any has."""
+    index, landed = 0, False
     while index < public.flight_count:
         if public.flights[index].remaining <= 0.0:
             hidden.totals.copies_added += 1
             end_flight(public, index, True)
+            landed = True
         else:
             index += 1
+    return landed
 
 
 @kernel
-def _spread_load(public: Any, hidden: Any, background: Any) -> None:
-    servers, datasets, load = public.servers, public.datasets, hidden.server_load
-    load[:] = 0.0
-    for d in range(datasets.size.shape[0]):
-        demand = hidden.job_demand[d] + background[d]
-        if demand <= 0.0 or datasets.live[d] == 0:
-            continue
-        share = demand / datasets.live[d]
-        for s in range(load.shape[0]):
-            if datasets.placed[d, s] == LIVE_COPY and servers.up[s]:
-                load[s] += share
+def spread_load(state: Any, scenario: Any) -> None:
+    """Books the load that lasted until now, and works out that of this sub-slot.
 
-
-@kernel
-def _serve(public: Any, hidden: Any) -> None:
-    """The share that each server serves, and the statistics of load over the servers that are up."""
-    servers, totals, dt = public.servers, hidden.totals, public.settings.storage_seconds
-    count, total, squares, largest, utilisation_total = 0, 0.0, 0.0, 0.0, 0.0
-    for s in range(servers.up.shape[0]):
-        load = hidden.server_load[s]
+    It is what each server is asked for and serves, and the speed factor of each dataset that jobs read.
+    """
+    public, hidden = state.public, state.hidden
+    book_load(state, scenario)
+    datasets, servers, load = public.datasets, public.servers, hidden.server_load
+    for s in range(load.shape[0]):
+        load[s] = hidden.background_load[s]
+    for r in range(hidden.read_count):
+        d = hidden.read[r]
+        hidden.job_demand[d] = 0.0
+        hidden.job_readers[d] = 0
+    for k in range(hidden.running_count):
+        asked = hidden.jobs[hidden.running[k]].asked
+        if asked > 0.0:
+            d = public.jobs[hidden.running[k]].dataset
+            hidden.job_demand[d] += asked
+            hidden.job_readers[d] += 1
+    for r in range(hidden.read_count):
+        d = hidden.read[r]
+        if datasets.live[d] > 0:
+            share = hidden.job_demand[d] / datasets.live[d]
+            for h in range(datasets.live[d]):
+                load[int64(hidden.holder[d, h])] += share
+    for s in range(load.shape[0]):
         effective = servers.bandwidth[s] - hidden.server_copying[s]
-        hidden.served_share[s] = min(1.0, effective / load) if load > 0.0 else 1.0
-        hidden.demand_sum[s] += load
-        hidden.utilisation_sum[s] += load / effective
+        hidden.served_share[s] = effective / load[s] if load[s] > effective else 1.0
+    for r in range(hidden.read_count):
+        d = hidden.read[r]
+        hidden.speed_factor[d] = _mean_share(public, hidden, d) if public.settings.storage_stalls else 1.0
+
+
+@kernel
+def _mean_share(public: Any, hidden: Any, dataset: int) -> float:
+    """Mean share that the live copies of a dataset serve; 0 without one."""
+    live, total = public.datasets.live[dataset], 0.0
+    if live == 0:
+        return 0.0
+    for h in range(live):
+        total += hidden.served_share[int64(hidden.holder[dataset, h])]
+    return total / live
+
+
+@kernel
+def book_load(state: Any, scenario: Any) -> None:
+    """Adds up what servers did since the last booking, ``hidden.substeps_held`` sub-slots of one and the same load."""
+    public, hidden = state.public, state.hidden
+    count = hidden.substeps_held
+    if count == 0:
+        return
+    hidden.substeps_held = 0
+    seconds = count * public.settings.storage_seconds
+    _book_servers(public, hidden, count, seconds)
+    row = scenario.background[public.slot % scenario.background.shape[0]]
+    datasets, totals, settings = public.datasets, hidden.totals, public.settings
+    factor = decay(seconds, settings.heat_half_life_seconds)
+    demanded, lost = hidden.background_demand, hidden.background_lost
+    waiting = lost / settings.reader_bytes_per_second
+    for r in range(hidden.read_count):
+        d = hidden.read[r]
+        demand = hidden.job_demand[d]
+        demanded += demand
+        if datasets.live[d] == 0:
+            lost += demand
+            waiting += hidden.job_readers[d]
+        hidden.job_demand_sum[d] += demand * count
+        datasets.heat[d] = updated_heat(datasets.heat[d], (demand + row[d]) * seconds, seconds, factor)
+    totals.bytes_demanded += demanded * seconds
+    totals.bytes_unavailable += lost * seconds
+    hidden.unavailable_seconds += waiting * seconds
+
+
+@kernel
+def _book_servers(public: Any, hidden: Any, count: int, seconds: float) -> None:
+    """The part of :func:`book_load` that sums over servers; statistics of load are over those that are up."""
+    servers, totals = public.servers, hidden.totals
+    up, total, squares, largest, bandwidth = 0, 0.0, 0.0, 0.0, 0.0
+    for s in range(servers.up.shape[0]):
+        load, share = hidden.server_load[s], hidden.served_share[s]
+        effective = servers.bandwidth[s] - hidden.server_copying[s]
+        hidden.demand_sum[s] += load * count
+        hidden.utilisation_sum[s] += load / effective * count
         if not servers.up[s]:
             continue
+        served = load * share * seconds
+        totals.bytes_served += served
+        totals.bytes_stalled += load * (1.0 - share) * seconds
         if load > HOT_UTILISATION * effective:
-            totals.bytes_hot += load * hidden.served_share[s] * dt
-        count += 1
+            totals.bytes_hot += served
+        up += 1
         total += load
         squares += load * load
         largest = max(largest, load)
-        utilisation_total += servers.bandwidth[s]
+        bandwidth += servers.bandwidth[s]
     if total > 0.0:
-        mean = total / count
-        totals.load_max_over_mean += largest / mean
-        totals.load_variation += math.sqrt(max(0.0, squares / count - mean * mean)) / mean
-        totals.loaded_substeps += 1
-        totals.storage_utilisation += total / utilisation_total
-    totals.substeps += 1
+        mean = total / up
+        totals.load_max_over_mean += largest / mean * count
+        totals.load_variation += math.sqrt(max(0.0, squares / up - mean * mean)) / mean * count
+        totals.loaded_substeps += count
+        totals.storage_utilisation += total / bandwidth * count
+    totals.substeps += count
 
 
 @kernel
-def _account_reads(public: Any, hidden: Any, background: Any) -> None:
-    servers, datasets, settings, totals = public.servers, public.datasets, public.settings, hidden.totals
-    dt = settings.storage_seconds
-    factor = decay(dt, settings.heat_half_life_seconds)
-    for d in range(datasets.size.shape[0]):
-        demand = hidden.job_demand[d] + background[d]
-        share = 0.0
-        if demand > 0.0 and datasets.live[d] > 0:
-            for s in range(servers.up.shape[0]):
-                if datasets.placed[d, s] == LIVE_COPY and servers.up[s]:
-                    share += hidden.served_share[s]
-            share /= datasets.live[d]
-        hidden.speed_factor[d] = share if settings.storage_stalls else 1.0
-        hidden.dataset_demand_sum[d] += demand
-        datasets.heat[d] = updated_heat(datasets.heat[d], demand * dt, dt, factor)
-        totals.bytes_demanded += demand * dt
-        totals.bytes_served += demand * share * dt
-        if datasets.live[d] == 0:
-            totals.bytes_unavailable += demand * dt
-            readers = hidden.job_readers[d] + background[d] / settings.reader_bytes_per_second
-            hidden.unavailable_seconds += readers * dt
-        else:
-            totals.bytes_stalled += demand * (1.0 - share) * dt
-
-
-@kernel
-def start_storage_slot(state: Any, scenario: Any) -> None:
-    """Clears the sums of a slot and lets servers fail whose calendar says so."""
+def end_storage_slot(state: Any, scenario: Any) -> None:
+    """Publishes the slot's mean load and heat, and lets repaired servers come back with their disks."""
     public, hidden = state.public, state.hidden
-    hidden.demand_sum[:] = 0.0
-    hidden.utilisation_sum[:] = 0.0
-    hidden.dataset_demand_sum[:] = 0.0
-    hidden.unavailable_seconds = 0.0
-    settings = public.settings
-    chance = settings.server_failures_per_day * settings.slot_seconds / 86400.0
+    book_load(state, scenario)
+    settings, datasets = public.settings, public.datasets
+    now = (public.slot + 1) * settings.slot_seconds
     for s in range(public.servers.up.shape[0]):
-        if settings.server_failures and uniform(scenario.key, SERVER_FAILURE, s, public.slot) < chance:
-            end = public.slot * settings.slot_seconds
-            end += repair_seconds(settings, scenario.key, SERVER_REPAIR, s, public.slot)
-            hidden.server_repair_seconds[s] = max(hidden.server_repair_seconds[s], end)
-            if public.servers.up[s]:
-                _take_down(public, s)
-
-
-@kernel
-def end_storage_slot(state: Any) -> None:
-    """Publishes the slot's mean load and lets repaired servers come back with their disks."""
-    public, hidden = state.public, state.hidden
-    substeps = public.settings.substeps
-    for s in range(public.servers.up.shape[0]):
-        public.servers.demand[s] = hidden.demand_sum[s] / substeps
-        public.servers.utilisation[s] = hidden.utilisation_sum[s] / substeps
-        now = (public.slot + 1) * public.settings.slot_seconds
+        public.servers.demand[s] = hidden.demand_sum[s] / settings.substeps
+        public.servers.utilisation[s] = hidden.utilisation_sum[s] / settings.substeps
         if not public.servers.up[s] and hidden.server_repair_seconds[s] <= now:
             _bring_up(public, s)
-    for d in range(public.datasets.size.shape[0]):
-        public.datasets.demand[d] = hidden.dataset_demand_sum[d] / substeps
-        public.datasets.changed[d] = 0
+    row = scenario.background[public.slot % scenario.background.shape[0]]
+    factor = decay(settings.slot_seconds, settings.heat_half_life_seconds)
+    for d in range(datasets.size.shape[0]):
+        demand = float(row[d])
+        if hidden.is_read[d]:
+            datasets.demand[d] = demand + hidden.job_demand_sum[d] / settings.substeps
+        else:
+            datasets.demand[d] = demand
+            datasets.heat[d] = updated_heat(
+                datasets.heat[d], demand * settings.slot_seconds, settings.slot_seconds, factor
+            )
+        datasets.changed[d] = 0
 
 
 @kernel

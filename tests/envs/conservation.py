@@ -115,7 +115,9 @@ def check_fits(public: NDArray[Any]) -> None:
         server = takes & (nodes["cpu_free"] >= kind["server_cpu"])
         both = worker & (nodes["cpu_free"] >= kind["worker_cpu"] + kind["server_cpu"])
         expected = np.stack([fit.sum(1) for fit in (worker, server, both, worker & server)], axis=1)
-        assert np.array_equal(public["fits"][:, k], expected)
+        assert np.array_equal(public["fits"][:, kind["shape"]], expected), f"kind {k}"
+    assert np.array_equal((nodes["cpu_free"] * takes).sum(1), public["cpu_free"])
+    assert np.array_equal((nodes["gpu_free"] * takes).sum(1), public["gpu_free"])
 
 
 def check_copies(public: NDArray[Any]) -> None:

@@ -78,7 +78,7 @@ def test_a_drained_return_is_minus_the_summed_completion_times(seed: int) -> Non
     total = sum(reward for reward, _ in lived(env, greedy, seed))
     state = np.asarray(env.simulation.states)[0]
     assert state["public"]["active_count"] == 0
-    assert state["hidden"]["outcome"]["terminated"]
+    assert state["hidden"]["over"]
     assert env.public["slot"][0] > env.config.slots
     completion = state["hidden"]["jobs"]["finish_seconds"][: state["public"]["known_jobs"]]
     assert (completion > 0).all()

@@ -11,8 +11,8 @@ from typing import Any
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.moves import BOTH, STOP, may_grow
-from psgym.envs.cluster.placement import SERVER, WORKER, takes_tasks
-from psgym.envs.cluster.speed import estimated_speed, remaining_seconds
+from psgym.envs.cluster.placement import SERVER, WORKER
+from psgym.envs.cluster.speed import estimated_speed, remaining_at_one_each, remaining_seconds
 
 NONE, FIFO, SRTF, DRF, DRF_STOP, TETRIS, OPTIMUS, SRPT_OPTIMUS, HESRPT = range(9)
 
@@ -66,7 +66,7 @@ def _in_order(public: Any, shortest_first: bool) -> int:
             continue
         if not shortest_first:
             return _code(k, BOTH)
-        left = remaining_seconds(public, public.jobs[public.window[k]], 1, 1)
+        left = remaining_at_one_each(public, public.jobs[public.window[k]])
         if best < 0 or left < least:
             best, least = k, left
     return _code(best, BOTH) if best >= 0 else STOP
@@ -90,13 +90,9 @@ def _drf(public: Any, stops: bool) -> int:
 @kernel
 def free_shares(public: Any) -> tuple[float, float]:
     """Free CPU and GPU of the nodes that take tasks, as shares of the whole cluster."""
-    nodes, settings = public.nodes, public.settings
-    cpu, gpu = 0, 0
-    for n in range(nodes.on.shape[0]):
-        if takes_tasks(public, n):
-            cpu += nodes.cpu_free[n]
-            gpu += nodes.gpu_free[n]
-    return cpu / (settings.nodes * settings.node_cpu), gpu / max(1, settings.nodes * settings.node_gpu)
+    settings = public.settings
+    cpu = public.cpu_free / (settings.nodes * settings.node_cpu)
+    return cpu, public.gpu_free / max(1, settings.nodes * settings.node_gpu)
 
 
 @kernel
@@ -135,7 +131,7 @@ def _tetris(public: Any) -> int:
 @kernel
 def _one_each_work(public: Any, k: int) -> float:
     job = public.jobs[public.window[k]]
-    return remaining_seconds(public, job, 1, 1) * dominant_share(public.settings, job.kind, 1, 1)
+    return remaining_at_one_each(public, job) * dominant_share(public.settings, job.kind, 1, 1)
 
 
 @kernel
@@ -170,43 +166,55 @@ def _srpt_optimus(public: Any) -> int:
     Optimus' marginal gain with two repairs: a look-ahead over increments (one task alone often slows a job down where
     two or three speed it up), and the gain taken relative to the remaining time, which favours short jobs as SRPT
     does. A job without tasks gains everything; among equals the one that would end first wins.
+
+    While a slot is planned, room only shrinks and only the job that grew has another plan. A job's best growth is
+    therefore kept as long as it fits.
     """
-    free_cpu, free_gpu = free_shares(public)
-    best, highest, soonest = STOP, 0.0, float("inf")
+    chosen, highest, soonest = STOP, 0.0, float("inf")
     for k in range(public.window_count):
-        job = public.jobs[public.window[k]]
-        now = estimated_speed(public, job, job.servers, job.workers)
-        grows_worker, grows_server = may_grow(public, k, WORKER), may_grow(public, k, SERVER)
-        grows_both = may_grow(public, k, BOTH)
-        for servers in range(min(LOOK_AHEAD, public.settings.max_servers - job.servers) + 1):
-            for workers in range(min(LOOK_AHEAD, public.settings.max_workers - job.workers) + 1):
-                role = BOTH if servers > 0 and workers > 0 else (SERVER if servers > 0 else WORKER)
-                if servers + workers == 0 or not (
-                    grows_both if role == BOTH else (grows_server if role == SERVER else grows_worker)
-                ):
-                    continue
-                if not _room_for(public, job.kind, servers, workers, free_cpu, free_gpu):
-                    continue
-                then = estimated_speed(public, job, job.servers + servers, job.workers + workers)
-                if then <= now:
-                    continue
-                gain = (1.0 - now / then) / dominant_share(public.settings, job.kind, servers, workers)
-                if gain < highest:
-                    continue
-                end = (job.samples - job.done) / then
-                if gain > highest or end < soonest:
-                    best, highest, soonest = _code(k, role), gain, end
-    return best
+        best = public.best[k]
+        if not best.known or (best.code != STOP and not _growth_fits(public, k, best.servers, best.workers)):
+            _find_best_growth(public, k)
+        if best.code != STOP and (best.gain > highest or (best.gain == highest and best.end < soonest)):
+            chosen, highest, soonest = best.code, best.gain, best.end
+    return chosen
 
 
 @kernel
-def _room_for(public: Any, kind: int, servers: int, workers: int, free_cpu: float, free_gpu: float) -> bool:
-    settings = public.settings
-    row = settings.kinds[kind]
-    cpu = workers * row.worker_cpu + servers * row.server_cpu
-    if cpu > free_cpu * settings.nodes * settings.node_cpu + 1e-6:
+def _find_best_growth(public: Any, k: int) -> None:
+    """Writes the increment of window job k with the largest gain per dominant share, the soonest end among equals."""
+    settings, best = public.settings, public.best[k]
+    job = public.jobs[public.window[k]]
+    now = estimated_speed(public, job, job.servers, job.workers)
+    best.known, best.code, best.gain, best.end = True, STOP, 0.0, float("inf")
+    for servers in range(min(LOOK_AHEAD, settings.max_servers - job.servers) + 1):
+        for workers in range(min(LOOK_AHEAD, settings.max_workers - job.workers) + 1):
+            if servers + workers == 0 or not _growth_fits(public, k, servers, workers):
+                continue
+            then = estimated_speed(public, job, job.servers + servers, job.workers + workers)
+            if then <= now:
+                continue
+            gain = (1.0 - now / then) / dominant_share(settings, job.kind, servers, workers)
+            end = (job.samples - job.done) / then
+            if gain > best.gain or (gain == best.gain and end < best.end):
+                best.code, best.servers, best.workers = _code(k, _role_of(servers, workers)), servers, workers
+                best.gain, best.end = gain, end
+
+
+@kernel
+def _role_of(servers: int, workers: int) -> int:
+    if servers > 0 and workers > 0:
+        return BOTH
+    return SERVER if servers > 0 else WORKER
+
+
+@kernel
+def _growth_fits(public: Any, k: int, servers: int, workers: int) -> bool:
+    """Whether the first step of an increment can be placed, and the free resources suffice for all of it."""
+    row = public.settings.kinds[public.jobs[public.window[k]].kind]
+    if workers * row.worker_cpu + servers * row.server_cpu > public.cpu_free:
         return False
-    return workers * row.worker_gpu <= free_gpu * settings.nodes * settings.node_gpu + 1e-6
+    return workers * row.worker_gpu <= public.gpu_free and may_grow(public, k, _role_of(servers, workers))
 
 
 @kernel
