@@ -80,7 +80,7 @@ def spread_background(state: Any, scenario: Any) -> None:
             if datasets.placed[d, s] == LIVE_COPY and servers.up[s]:
                 hidden.holder[d, live] = s
                 live += 1
-        demand = row[d]
+        demand = float(row[d])  # without numba, what follows would be in single precision
         hidden.background_demand += demand
         if live == 0:
             hidden.background_lost += demand
