@@ -49,7 +49,9 @@ def count_fits(public: Any, node: int, sign: int) -> None:
 @kernel
 def recount_fits(public: Any) -> None:
     """Counts what fits and is free from nothing."""
-    public.fits[:] = 0
+    for shape in range(public.settings.shapes):
+        for count in range(public.fits.shape[1]):
+            public.fits[shape, count] = 0
     public.cpu_free = 0
     public.gpu_free = 0
     for node in range(public.nodes.on.shape[0]):

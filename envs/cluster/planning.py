@@ -131,8 +131,9 @@ def open_plan(public: Any) -> None:
     """
     public.planning = True
     nodes = public.nodes
-    nodes.cpu_claimed[:] = 0
-    nodes.gpu_claimed[:] = 0
+    for n in range(nodes.on.shape[0]):
+        nodes.cpu_claimed[n] = 0
+        nodes.gpu_claimed[n] = 0
     for k in range(public.window_count):
         job = public.jobs[public.window[k]]
         vacate_all(public, job)

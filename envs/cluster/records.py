@@ -213,7 +213,6 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("active_count", "i8"),
             ("window_count", "i8"),
             ("flight_count", "i8"),
-            ("active", "i8", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
             ("window", "i8", (config.window,)),
             ("candidate", "i8", (config.candidates,)),
             ("window_left", "f8", (config.window,)),  # scratch: remaining times while the window is chosen (s)
@@ -226,6 +225,7 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("servers", server),
             ("datasets", dataset),
             ("flights", flight, (config.max_flights,)),
+            ("active", "i8", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
             ("jobs", job, (config.max_jobs,)),
         ]
     )

@@ -180,7 +180,8 @@ def _draw_job(settings: Any, job: Any, rng: Any) -> None:
 @kernel
 def _start_state(state: Any, scenario: Any, rng: Any) -> None:
     public, settings = state.public, state.public.settings
-    public.window[:] = -1
+    for k in range(public.window.shape[0]):
+        public.window[k] = -1
     public.work_per_traffic = settings.arrivals * settings.mean_work
     nodes, servers, datasets = public.nodes, public.servers, public.datasets
     for n in range(nodes.on.shape[0]):

@@ -115,7 +115,9 @@ def open_slot(state: Any, scenario: Any) -> None:
     row = public.slot % settings.slots  # a drain lives through the same day again, without arrivals
     public.slot_of_day = (scenario.first_slot_of_day + public.slot) % settings.slots_per_day
     public.traffic = scenario.traffic[(public.slot - 1) % settings.slots + 1 if public.slot > 0 else 0]
-    public.forecast[:, :] = scenario.forecast[row]
+    for h in range(public.forecast.shape[0]):  # element by element: numba takes seconds to compile a broadcast
+        for part in range(public.forecast.shape[1]):
+            public.forecast[h, part] = scenario.forecast[row, h, part]
     public.decisions = 0
     public.refusals = 0
     event = public.capacity_change != 0 or state.hidden.event
