@@ -21,7 +21,7 @@ from psgym.envs.traffic import TrafficDay, TrafficSource
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A cluster at one moment: a copy of its state, and its scenario, which nothing changes."""
+    """A cluster at one moment: a copy of its state, and the scenario, which all snapshots of an episode share."""
 
     state: np.ndarray
     scenario: np.ndarray
@@ -62,6 +62,7 @@ class Simulation:
         self.masks = np.zeros((count, self.actions), np.bool_)
         self.metrics = np.zeros((len(METRICS), count)).T  # a metric of all clusters lies in one piece
         self.outcomes = for_kernels(np.zeros(count, OUTCOME))
+        self._episodes: list[np.ndarray | None] = [None] * count  # copies of scenarios, made by a first snapshot
         self._keep_template()
 
     def _keep_template(self) -> None:
@@ -100,6 +101,7 @@ class Simulation:
             TrafficError: If the traffic cannot fill an episode.
         """
         day = (source or self.source).sample(rng, self.config)
+        self._episodes[index] = None
         self._clear(index)
         scenario = self.scenarios[index]
         slots = self.config.slots
@@ -121,18 +123,24 @@ class Simulation:
 
     def _show(self, index: int, pending: int) -> None:
         self.states["hidden"]["pending"][index] = pending
-        open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics)
+        self._open(index, index + 1)
+
+    def _open(self, first: int, last: int) -> None:
+        open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics, first, last)
 
     def step(self, actions: NDArray[np.int64]) -> None:
         """Carries out one decision in every cluster whose action is not negative."""
         if decide_batch(self.states, actions, self.observations, self.masks, self.metrics, self.outcomes):
             live_batch(self.states, self.scenarios, self.outcomes)
-            open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics)
+            self._open(0, self.count)
 
     def snapshot(self, index: int = 0) -> Snapshot:
         """Copies one cluster."""
         part = slice(index, index + 1)
-        return Snapshot(self.states[part].copy(), self.scenarios[part].copy(), self.metrics[index].copy())
+        scenario = self._episodes[index]
+        if scenario is None:
+            scenario = self._episodes[index] = self.scenarios[part].copy()
+        return Snapshot(self.states[part].copy(), scenario, self.metrics[index].copy())
 
     def restore(self, snapshot: Snapshot, index: int = 0) -> None:
         """Puts a copied cluster in the place of one.
@@ -147,7 +155,9 @@ class Simulation:
             names = ", ".join(name for name in ours.dtype.names if np.any(ours[name] != theirs[name]))
             raise ValueError(f"the snapshot is of a cluster of other settings; these differ: {names}")
         self.states[index : index + 1] = snapshot.state
-        self.scenarios[index : index + 1] = snapshot.scenario
+        if self._episodes[index] is not snapshot.scenario:
+            self.scenarios[index : index + 1] = snapshot.scenario
+            self._episodes[index] = snapshot.scenario
         self.refresh(index)
         self.metrics[index] = snapshot.metrics
 
@@ -155,7 +165,8 @@ class Simulation:
         """Pickles plain arrays; ``__setstate__`` puts back what the kernels want."""
         state, scenario = dtypes(self.config)
         plain = {"states": state, "scenarios": scenario, "outcomes": OUTCOME}
-        return self.__dict__ | {name: getattr(self, name).view(dtype) for name, dtype in plain.items()}
+        arrays = {name: getattr(self, name).view(dtype) for name, dtype in plain.items()}
+        return self.__dict__ | arrays | {"_episodes": [None] * self.count}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores the arrays in the form that the kernels want."""

@@ -75,6 +75,7 @@ def test_a_copy_made_in_mid_episode_lives_on_alike_beyond_its_end(make: type[Clu
 def test_a_snapshot_brings_the_cluster_back_after_it_went_elsewhere(make: type[ClusterEnv]) -> None:
     env = in_mid_episode(make, slots=30)
     before, snapshot = env.action_masks(), env.get_state()
+    assert env.get_state().scenario is snapshot.scenario, "snapshots of an episode should share its scenario"
     kept = fingerprint(snapshot.state, snapshot.scenario)
     lived = walk(env, np.random.default_rng(1), steps=60)
     assert walk(env, np.random.default_rng(2), steps=60)[0] not in lived
