@@ -13,8 +13,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.agents.priorities import STICKY, PrioritySet, nearest_set, shipped_sets
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import COMMIT, next_actions
+from psgym.envs.cluster.rules.priority import extend_actions
 from psgym.envs.simulation import Simulation
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, VIEWS
 
@@ -23,9 +25,15 @@ Actions: TypeAlias = NDArray[np.int64]
 
 CAPACITY_NAMES = {name: code for code, name in enumerate(CAPACITY_RULES)}
 REPLICA_NAMES = {name: code for code, name in enumerate(REPLICA_RULES)}
+PRIORITIES = ("srpt-optimus-sticky", "priority")
+"""Allocation rules that are sets of parameters of the priority rule, which no environment runs in its own step."""
 ALLOCATION_NAMES = {"do-nothing" if name == "none" else name: code for code, name in enumerate(ALLOCATION_RULES)}
+ALLOCATION_NAMES |= dict.fromkeys(PRIORITIES, ALLOCATION_NAMES["do-nothing"])
 PARTS = {"capacity": CAPACITY_NAMES, "replicas": REPLICA_NAMES, "allocation": ALLOCATION_NAMES}
 """Names and codes of the rules of each part, in the order in which a composed name lists the parts."""
+
+LOOK_AHEADS = ("look-ahead", "look-ahead-oracle")
+"""Policies that roll plans of the allocation forward, on imagined futures or on the true one."""
 
 SIMPLE = ("random", "do-nothing")
 """Policies that fit every id."""
@@ -75,7 +83,30 @@ class RulePolicy:
         """Return the rules' next action in every cluster; rules have neither memory nor chance."""
         actions = np.zeros(self._simulation.count, np.int64)
         next_actions(self._simulation.states, *self._codes, actions)
-        return _shaped(actions, observation), state
+        return shaped(actions, observation), state
+
+
+class PriorityPolicy:
+    """The priority rule for the allocation, with a rule of each other part that the agent decides."""
+
+    def __init__(self, env: Any, parameters: NDArray[np.float64], capacity: int = 0, replicas: int = 0) -> None:
+        """Binds a set of parameters, shape ``(10,)``, and codes of rules to an environment."""
+        self._simulation = simulation_of(env)
+        self._others = (capacity, replicas, ALLOCATION_NAMES["do-nothing"])
+        self._parameters = np.tile(parameters, (self._simulation.count, 1))
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, Any]:
+        """Return the next action in every cluster: that of the other parts, until they are content."""
+        actions = np.zeros(self._simulation.count, np.int64)
+        next_actions(self._simulation.states, *self._others, actions)
+        extend_actions(self._simulation.states, self._parameters, actions)
+        return shaped(actions, observation), state
 
 
 class RandomPolicy:
@@ -97,7 +128,7 @@ class RandomPolicy:
         masks = self._simulation.masks
         draws = self._rng.random(masks.shape)
         draws[~masks] = -1.0
-        return _shaped(draws.argmax(axis=1), observation), state
+        return shaped(draws.argmax(axis=1), observation), state
 
 
 class CommitPolicy:
@@ -115,7 +146,7 @@ class CommitPolicy:
         deterministic: bool = True,
     ) -> tuple[Actions, Any]:
         """Return COMMIT for every cluster."""
-        return _shaped(np.full(self._count, COMMIT, np.int64), observation), state
+        return shaped(np.full(self._count, COMMIT, np.int64), observation), state
 
 
 def simulation_of(env: Any) -> Simulation:
@@ -130,7 +161,7 @@ def simulation_of(env: Any) -> Simulation:
     return simulation
 
 
-def _shaped(actions: NDArray[np.int64], observation: Observation) -> Actions:
+def shaped(actions: NDArray[np.int64], observation: Observation) -> Actions:
     """Give a single cluster's action the shape that its observation asks for: none, or a batch of one."""
     if isinstance(observation, Mapping):
         return actions[0] if next(iter(observation.values())).ndim == 2 else actions
@@ -153,7 +184,8 @@ def policy_names(view_id: str) -> tuple[str, ...]:
     compositions = [""]
     for names in part_names(view_id).values():
         compositions = [f"{start}+{name}" if start else name for start in compositions for name in names]
-    return tuple(dict.fromkeys((*SIMPLE, *compositions)))
+    looks = LOOK_AHEADS if tuple(part_names(view_id)) == ("allocation",) else ()
+    return tuple(dict.fromkeys((*SIMPLE, *compositions, *looks)))
 
 
 def usual_policies(view_id: str) -> tuple[str, ...]:
@@ -176,34 +208,58 @@ def make_policy(name: str, env: Any, view_id: str, seed: int = 0) -> Policy:
 
     Args:
         name: ``random``, ``do-nothing``, or a rule of each part that the agent decides, joined by ``+`` in the order
-            capacity, replicas, allocation: ``srpt-optimus``, ``forecast+hot-cold+srpt-optimus``.
+            capacity, replicas, allocation: ``srpt-optimus``, ``forecast+hot-cold+srpt-optimus``. ``priority`` takes the
+            shipped parameters for the cluster's load, ``priority@contended`` those that were tuned on that preset.
         env: A single environment, a ``ClusterVectorEnv`` or a ``ClusterVecEnv``.
         view_id: Id of the environment.
-        seed: Seed of the random policy.
+        seed: Seed of the random policy, and of what a look ahead imagines.
 
     Raises:
         PolicyError: If the name does not fit the id; the message suggests one that does.
     """
-    parts = part_names(view_id)
+    check_policy(name, view_id)
     if name == "random":
         return RandomPolicy(env, seed)
     if name == "do-nothing":
         return CommitPolicy(env)
-    rules = name.split("+")
-    if len(rules) != len(parts):
-        raise _misfit(name, view_id)
-    codes = {}
-    for rule, (part, names) in zip(rules, parts.items(), strict=True):
-        if rule not in names:
-            raise _misfit(name, view_id, f"no {part} rule {rule!r}{_hint(rule, tuple(names))}; ")
-        codes[part] = names[rule]
+    if name in LOOK_AHEADS:
+        return _make_look_ahead(env, name == "look-ahead-oracle", seed)
+    parts = part_names(view_id)
+    codes = {part: names[_base(rule)] for rule, (part, names) in zip(name.split("+"), parts.items(), strict=True)}
+    if "allocation" in parts and _base(name.split("+")[-1]) in PRIORITIES:
+        codes.pop("allocation")
+        return PriorityPolicy(env, _priorities(name.split("+")[-1], env).array, **codes)
     return RulePolicy(env, **codes)
 
 
+def _base(rule: str) -> str:
+    return rule.split("@")[0]
+
+
+def _priorities(rule: str, env: Any) -> PrioritySet:
+    if rule == "srpt-optimus-sticky":
+        return STICKY
+    return shipped_sets()[rule.split("@")[1]] if "@" in rule else nearest_set(simulation_of(env).config)
+
+
+def _make_look_ahead(env: Any, oracle: bool, seed: int) -> Policy:
+    from psgym.agents.look_ahead import LookAheadPolicy
+
+    return LookAheadPolicy(env, nearest_set(simulation_of(env).config), oracle=oracle, seed=seed)
+
+
 def check_policy(name: str, view_id: str) -> None:
-    """Raise the error that `make_policy` would, without an environment."""
-    if name not in policy_names(view_id):
-        make_policy(name, None, view_id)
+    """Raise PolicyError if a name does not fit an id."""
+    parts = part_names(view_id)
+    if name in SIMPLE or (name in LOOK_AHEADS and tuple(parts) == ("allocation",)):
+        return
+    rules = name.split("+")
+    if len(rules) != len(parts):
+        raise _misfit(name, view_id)
+    for rule, (part, names) in zip(rules, parts.items(), strict=True):
+        known = (*names, *(f"priority@{one}" for one in shipped_sets())) if part == "allocation" else tuple(names)
+        if rule not in known:
+            raise _misfit(name, view_id, f"no {part} rule {rule!r}{_hint(rule, known)}; ")
 
 
 def _misfit(name: str, view_id: str, why: str = "") -> PolicyError:
