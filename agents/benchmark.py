@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psgym.agents.evaluation import Days, PolicyMaker, Run, make_days, run_policy
-from psgym.agents.policies import REFERENCES, SIMPLE, check_policy, make_policy, usual_policies
-from psgym.agents.result import Kind, Result, Row
-from psgym.agents.statistics import RESAMPLES, Difference, estimate_mean, holm, paired_difference, winner
-from psgym.envs.cluster.config import INITIAL_PLANS, ClusterConfig
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.agents.candidates import Candidate, Choice, heuristic_candidates
+from psgym.agents.composition import BEST, find_composition
+from psgym.agents.evaluation import Days, Run, make_days, run_policy, stack_runs
+from psgym.agents.result import Result, Row, Sensitivity
+from psgym.agents.statistics import (
+    RESAMPLES,
+    Difference,
+    estimate_interquartile_mean,
+    estimate_mean,
+    holm,
+    paired_difference,
+    winner,
+)
+from psgym.agents.timeline import Timeline, record_timeline
+from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.job_trace import JobTrace
 from psgym.envs.views import VIEWS
 
 REPORTED = (
     "mean_completion_seconds",
+    "median_completion_seconds",
     "p99_completion_seconds",
     "total_cost",
     "node_hours",
@@ -38,29 +54,20 @@ REPORTED = (
 )
 """Metrics of a result, each at the end of the drained day."""
 
+COMPLETION = ("mean_completion_seconds", "median_completion_seconds", "p99_completion_seconds")
 MOST_VALIDATION_DAYS = 10
 SECONDARY_RESAMPLES = 2000
 """Bootstrap samples for metrics other than the primary one, about which no claim is made."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A policy to compare."""
-
-    name: str
-    make: PolicyMaker
-    kind: Kind = "heuristic"
-    initials: tuple[str | None, ...] = (None,)
-    """Ways in which its plans may start, of which validation days choose; None is the configuration's own."""
-    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the configuration that this policy needs, such as the observation that it was trained on."""
-
-
-@dataclass(frozen=True)
 class _Played:
     candidate: Candidate
     initial: str | None
-    validation: float
+    choice: Choice
+    validation: Run
+    episodes: int
+    """Episodes of validation days that the choices took."""
     run: Run
 
 
@@ -75,6 +82,8 @@ def compare(
     config: ClusterConfig | Mapping[str, Any] | None = None,
     learned: Sequence[Candidate] = (),
     validation_days: int | None = None,
+    tune: bool = False,
+    timelines: bool = False,
     progress: Callable[[str], None] = lambda message: None,
     jobs: str | None = None,
 ) -> Result:
@@ -87,7 +96,8 @@ def compare(
     Args:
         view_id: Id of the environment.
         preset: Name of a configuration; the id's own if None.
-        policies: Names of heuristics; the usual ones of the id if empty. A strong rule is always added.
+        policies: Names of heuristics, as `heuristic_candidates` takes them, and ``best``, the composition that
+            validation days find; the usual ones of the id if empty. A strong rule is always added.
         days: Number of test days.
         seed: Seed that the days follow from.
         traffic: CSV file of counts; synthetic traffic if None.
@@ -95,6 +105,8 @@ def compare(
         config: A configuration instead of a preset.
         learned: Learned policies to compare as well.
         validation_days: Number of days to choose initial plans and the reference by; `days`, but at most 10, if None.
+        tune: Whether validation days also choose the settings of rules, among those of `candidates.TUNABLE`.
+        timelines: Whether to keep the first test day, slot by slot, of the reference and of the best other policy.
         progress: Called with a message after each policy.
         jobs: File of jobs that arrive instead of synthetic ones; then the traffic is that of their submissions.
 
@@ -103,7 +115,7 @@ def compare(
         ValueError: If a setting is out of range, or the traffic cannot be used.
     """
     validation_days = min(days, MOST_VALIDATION_DAYS) if validation_days is None else validation_days
-    candidates = [*_heuristics(view_id, policies, seed), *learned]
+    candidates = [*heuristic_candidates(view_id, [name for name in policies if name != BEST], seed, tune), *learned]
     _check_names(candidates)
     arguments = {"preset": preset, "config": config, "traffic": traffic, "traffic_column": traffic_column, "jobs": jobs}
     test = make_days(view_id, "test", seed, days, **arguments)  # type: ignore[arg-type]
@@ -111,30 +123,23 @@ def compare(
     validation = make_days(view_id, "validation", seed, validation_days, **again)
     primary = VIEWS[view_id].primary
     played = []
+    if BEST in policies:
+        composition, episodes = find_composition(validation, seed)
+        played.append(dataclasses.replace(_play(composition, validation, test, primary), episodes=episodes))
+        progress(BEST)
     for candidate in candidates:
         played.append(_play(candidate, validation, test, primary))
         progress(candidate.name)
-    return _result(test, preset or VIEWS[view_id].preset if config is None else "custom", seed, validation_days, played)
+    name = preset or VIEWS[view_id].preset if config is None else "custom"
+    result = _result(test, name, seed, validation_days, played)
+    return dataclasses.replace(result, timelines=_timelines(result, test, played)) if timelines else result
 
 
 def steps_of(view_id: str, policies: Sequence[str], learned: int) -> int:
     """Return how often `compare` reports progress."""
-    return len(_heuristics(view_id, policies, 0)) + learned
-
-
-def _heuristics(view_id: str, policies: Sequence[str], seed: int) -> list[Candidate]:
-    names = dict.fromkeys((*(policies or usual_policies(view_id)), REFERENCES[view_id]))
-    candidates = []
-    for name in names:
-        check_policy(name, view_id)
-        plans = "allocation" in VIEWS[view_id].decides and name not in SIMPLE
-        make = _maker(name, view_id, seed)
-        candidates.append(Candidate(name, make, initials=INITIAL_PLANS if plans else (None,)))
-    return candidates
-
-
-def _maker(name: str, view_id: str, seed: int) -> PolicyMaker:
-    return lambda env: make_policy(name, env, view_id, seed)
+    return (
+        len(heuristic_candidates(view_id, [name for name in policies if name != BEST])) + (BEST in policies) + learned
+    )
 
 
 def _check_names(candidates: Sequence[Candidate]) -> None:
@@ -145,28 +150,36 @@ def _check_names(candidates: Sequence[Candidate]) -> None:
 
 
 def _play(candidate: Candidate, validation: Days, test: Days, primary: str) -> _Played:
-    """Choose the better initial plan on validation days, then run the test days."""
-    scores: dict[str | None, float] = {}
-    for initial in candidate.initials:
-        run = run_policy(validation, candidate.make, **_changes(candidate, initial))
-        scores[initial] = float(run.metrics[primary].mean())
-    best = min(scores, key=lambda initial: scores[initial])
-    run = run_policy(test, candidate.make, **_changes(candidate, best))
+    """Choose the form and the initial plan on validation days, then run the test days."""
+    options = list(itertools.product(candidate.initials, candidate.choices or (Choice(),)))
+    runs = [_run(candidate, validation, *option) for option in options]
+    scores = [float(run.metrics[primary].mean()) for run in runs]
+    best = scores.index(min(scores))
+    initial, choice = options[best]
+    run = _run(candidate, test, initial, choice)
     decides = "allocation" in VIEWS[test.view_id].decides
-    shown = best or candidate.changes.get("initial", test.config.initial)
-    return _Played(candidate, shown if decides else None, scores[best], run)
+    shown = initial or candidate.changes.get("initial", test.config.initial)
+    episodes = len(runs) * len(validation.seeds) * (1 + len(candidate.more))
+    return _Played(candidate, shown if decides else None, choice, runs[best], episodes, run)
 
 
-def _changes(candidate: Candidate, initial: str | None) -> dict[str, Any]:
-    return dict(candidate.changes) if initial is None else {**candidate.changes, "initial": initial}
+def _run(candidate: Candidate, days: Days, initial: str | None, choice: Choice) -> Run:
+    changes = _changes(candidate, initial, choice)
+    makers = (choice.make or candidate.make, *candidate.more)
+    return stack_runs([run_policy(days, make, **changes) for make in makers])
+
+
+def _changes(candidate: Candidate, initial: str | None, choice: Choice) -> dict[str, Any]:
+    return {**candidate.changes, **choice.changes} | ({} if initial is None else {"initial": initial})
 
 
 def _result(test: Days, preset: str, seed: int, validation_days: int, played: Sequence[_Played]) -> Result:
     primary = VIEWS[test.view_id].primary
-    heuristics = [one for one in played if one.candidate.kind == "heuristic"]
-    reference = min(heuristics, key=lambda one: one.validation)
+    reference = _best_heuristic(played, lambda run: run.metrics[primary])
     paired = {one.candidate.name: _paired(one.run, reference.run, primary) for one in played if one is not reference}
-    adjusted = holm({name: differences[primary].p_value for name, differences in paired.items()})
+    # An oracle is no policy that could be run: it claims nothing, and so takes no part in the correction.
+    claims = [one.candidate.name for one in played if one is not reference and one.candidate.kind != "oracle"]
+    adjusted = holm({name: paired[name][primary].p_value for name in claims})
     rows = [
         _row(one, reference.candidate.name, primary, paired.get(one.candidate.name), adjusted.get(one.candidate.name))
         for one in played
@@ -184,7 +197,50 @@ def _result(test: Days, preset: str, seed: int, validation_days: int, played: Se
         traffic=_describe_traffic(test),
         validation_days=validation_days,
         rows=(*rows, *([bound] if bound else [])),
+        sensitivity=_sensitivity(played) if primary == "total_cost" else (),
     )
+
+
+def _timelines(result: Result, test: Days, played: Sequence[_Played]) -> tuple[Timeline, ...]:
+    """Keep the first test day of the reference and of the best other policy that could be run."""
+    by_name = {one.candidate.name: one for one in played}
+    real = [row.policy for row in result.rows if row.kind in ("heuristic", "learned")]
+    others = [name for name in real if name != result.reference]
+    found = []
+    for name in (result.reference, *others[:1]):
+        one = by_name[name]
+        changes = _changes(one.candidate, one.initial if one.candidate.initials != (None,) else None, one.choice)
+        found.append(record_timeline(test, one.choice.make or one.candidate.make, name, changes=changes))
+    return tuple(found)
+
+
+def _best_heuristic(played: Sequence[_Played], metric: Callable[[Run], NDArray[np.float64]]) -> _Played:
+    """Return the heuristic of the best metric on validation days."""
+    heuristics = [one for one in played if one.candidate.kind == "heuristic"]
+    return min(heuristics, key=lambda one: float(metric(one.validation).mean()))
+
+
+def _sensitivity(played: Sequence[_Played]) -> tuple[Sensitivity, ...]:
+    """Weigh the logged terms of the cost with each price halved and doubled; the reference is chosen anew each time."""
+    prices = [price for price in played[0].run.costs if any(one.run.costs[price].any() for one in played)]
+    found = []
+    for price, factor in itertools.product(prices, (0.5, 2.0)):
+        reference = _best_heuristic(played, functools.partial(_cost_at, price=price, factor=factor))
+        base = _cost_at(reference.run, price, factor)
+        differences = {
+            one.candidate.name: paired_difference(
+                _cost_at(one.run, price, factor), base, one.run.day, resamples=SECONDARY_RESAMPLES
+            )
+            for one in played
+            if one is not reference
+        }
+        found.append(Sensitivity(price, factor, reference.candidate.name, differences))
+    return tuple(found)
+
+
+def _cost_at(run: Run, price: str, factor: float) -> NDArray[np.float64]:
+    """Return the total cost of each day if one price were another."""
+    return np.sum([values * (factor if name == price else 1.0) for name, values in run.costs.items()], axis=0)
 
 
 def _paired(run: Run, reference: Run, primary: str) -> dict[str, Difference]:
@@ -205,7 +261,7 @@ def _row(
     run, candidate = played.run, played.candidate
     learned = candidate.kind == "learned"
     verdict = None
-    if paired is not None:
+    if paired is not None and candidate.kind != "oracle":
         verdict = winner(candidate.name, reference, paired[primary], adjusted, candidate_learned=learned)
     return Row(
         policy=candidate.name,
@@ -219,6 +275,13 @@ def _row(
         adjusted_p_value=adjusted,
         verdict=verdict,
         completion_percentiles=tuple(run.completion_percentiles.tolist()),
+        training_seeds=1 + len(candidate.more) if learned else None,
+        choice=played.choice.label or None,
+        validation_episodes=played.episodes,
+        interquartile_mean={
+            name: estimate_interquartile_mean(run.metrics[name], run.day)
+            for name in dict.fromkeys((primary, *COMPLETION))
+        },
     )
 
 

@@ -1,7 +1,8 @@
-"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate, compare, forecast and describe."""
+"""The command line: ``python train.py`` (or ``psgym``) with train, evaluate, compare, tune, forecast and describe."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,9 +75,34 @@ class Compare(Common):
     """Compare heuristics on test days, without training."""
 
     policies: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = ""
-    """Heuristics, those of Cluster-v0 as capacity+replicas+allocation; `all`; or nothing: all, varied part by part."""
+    """Heuristics, those of Cluster-v0 as capacity+replicas+allocation; `all`; or nothing: all, varied part by part.
+    `best` is the composition that validation days find. Also model files (patterns such as `runs/*/model.zip`; models
+    of one recipe are one policy), `module:callable`, which takes an environment and returns a policy, and JSON files of
+    parameters of the priority rule."""
     days: int = 30
     """Test days, each run until every job is done."""
+    validation_days: int | None = None
+    """Days that choose initial plans, settings and the reference; None: as many as test days, at most 10."""
+    tune_baselines: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Let validation days also choose headroom and thresholds of the rules; results tell the episodes that it took."""
+    timeline: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Also draw the first test day of the reference and of the best other policy: tasks, replicas, nodes, traffic."""
+
+
+@dataclass(frozen=True)
+class Tune(Common):
+    """Tune the priority rule of the allocation by the cross-entropy method; an unfinished search in --out goes on."""
+
+    initial: Literal["empty", "one-each"] = "empty"
+    """How plans start."""
+    iterations: int = 25
+    """Iterations of the search."""
+    population: int = 32
+    """Samples of an iteration."""
+    days: int = 16
+    """Fresh training days of an iteration."""
+    validation_days: int = 40
+    """Validation days that choose among the centres of the search."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +143,19 @@ class Describe:
     """Folder of the picture; None: a new one in runs/."""
 
 
-COMMANDS = {"train": Train, "evaluate": Evaluate, "compare": Compare, "forecast": Forecast, "describe": Describe}
+COMMANDS = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "tune": Tune,
+    "forecast": Forecast,
+    "describe": Describe,
+}
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
     | Annotated[Forecast, tyro.conf.subcommand("forecast")]
     | Annotated[Describe, tyro.conf.subcommand("describe")]
 )
@@ -144,13 +178,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"train.py: {error}") from error
 
 
-def _run(command: Train | Evaluate | Compare | Forecast | Describe) -> None:
+def _run(command: Train | Evaluate | Compare | Tune | Forecast | Describe) -> None:
     if isinstance(command, Forecast):
         _forecast(command)
     elif isinstance(command, Describe):
         _describe(command)
+    elif isinstance(command, Tune):
+        _tune(command)
     elif isinstance(command, Compare):
-        _compare(command, _names(command))
+        names = _names(command)
+        models = [path for name in names if name.endswith(".zip") for path in _files(name)]
+        _compare(command, [name for name in names if not name.endswith(".zip")], models=models)
     elif isinstance(command, Evaluate):
         _evaluate(command)
     else:
@@ -185,29 +223,47 @@ def _train(command: Train) -> None:
     folder = make_folder(command.out, f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}", command.seed)
     write_config(folder / "config.json", training)
     train(training, folder, progress_bar=not command.no_progress)
-    _compare(command, [], folder, model=folder / "model.zip")
+    _compare(command, [], folder, models=[folder / "model.zip"])
 
 
 def _evaluate(command: Evaluate) -> None:
-    _compare(command, [], model=command.model)
+    _compare(command, [], models=[command.model])
+
+
+def _files(pattern: str) -> list[Path]:
+    """The files that a pattern names, in order; a plain name stands for itself."""
+    if not any(character in pattern for character in "*?["):
+        return [Path(pattern)]
+    anchor = Path(pattern).anchor
+    found = sorted(Path(anchor or ".").glob(pattern.removeprefix(anchor)))
+    if not found:
+        raise ValueError(f"--policies: no file matches {pattern!r}")
+    return found
 
 
 def _compare(
-    command: Train | Evaluate | Compare, names: Sequence[str], folder: Path | None = None, model: Path | None = None
+    command: Train | Evaluate | Compare, names: Sequence[str], folder: Path | None = None, models: Sequence[Path] = ()
 ) -> None:
     from psgym.agents.benchmark import compare, steps_of
     from psgym.agents.report import table, write_report
 
     learned, config = [], None
-    if model is not None:
-        from psgym.agents.learned import learned_candidate
+    if models:
+        from psgym.agents.learned import learned_candidate, learned_candidates
 
-        candidate, config = learned_candidate(model, command.env, command.preset)
-        learned.append(candidate)
+        _, config = learned_candidate(models[0], command.env, command.preset)
+        learned = learned_candidates(models, command.env, command.preset)
     kind = type(command).__name__.lower()
     folder = folder or make_folder(command.out, f"{kind}-{VIEWS[command.env].id.split('/')[1]}", command.seed)
+    more: dict[str, Any] = {}
+    if isinstance(command, Compare):
+        more = {
+            "validation_days": command.validation_days,
+            "tune": command.tune_baselines,
+            "timelines": command.timeline,
+        }
     with _Bar(steps_of(command.env, names, len(learned)), command.no_progress) as report:
-        result = compare(
+        comparison = compare(
             command.env,
             None if config else command.preset,
             names,
@@ -219,10 +275,30 @@ def _compare(
             learned,
             progress=report,
             jobs=_text(command.jobs),
+            **more,
         )
-    paths = write_report(result, folder)
-    _print(table(result))
+    paths = write_report(comparison, folder)
+    _print(table(comparison))
     _print("\n".join(str(path) for path in paths))
+
+
+def _tune(command: Tune) -> None:
+    from psgym.agents.tuning import Tuning, tune
+
+    folder = make_folder(command.out, f"tune-{command.preset or 'contended'}", command.seed)
+    tuning = Tuning(
+        preset=command.preset or "contended",
+        initial=command.initial,
+        iterations=command.iterations,
+        population=command.population,
+        days=command.days,
+        validation_days=command.validation_days,
+        seed=command.seed,
+    )
+    with _Bar(command.iterations + 1, command.no_progress, "iteration", "tuning") as report:
+        found = tune(tuning, folder, report, _text(command.traffic), command.traffic_column, _text(command.jobs))
+    _print(json.dumps(found.parameters, indent=1))
+    _print(str(folder / "priority.json"))
 
 
 def _forecast(command: Forecast) -> None:

@@ -16,6 +16,7 @@ from psgym.agents.policies import Policy
 from psgym.agents.seeds import Part, episode_seeds
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.metrics import METRICS
+from psgym.envs.cluster.records import TERMS
 from psgym.envs.job_trace import JobTrace, read_jobs
 from psgym.envs.settings import make_config
 from psgym.envs.traces import Traffic, read_traffic
@@ -60,13 +61,28 @@ class Run:
     """What one policy did on all days."""
 
     metrics: Mapping[str, NDArray[np.float64]]
-    """Metrics at the end of each day, shape ``(days,)``."""
+    """Metrics at the end of each day, shape ``(days,)``, or ``(training seeds, days)``."""
     day: NDArray[np.int64]
     """Calendar day of each episode."""
     completion_percentiles: NDArray[np.float64]
     """Percentiles 0, 1, ..., 100 of the completion time of all jobs that finished, in seconds; empty without jobs."""
     seconds_per_decision: float
     """CPU time of `predict` for one decision of one cluster; a batch of clusters shares the overhead of a call."""
+    costs: Mapping[str, NDArray[np.float64]]
+    """The terms that make up ``total_cost``, each of the shape of a metric."""
+
+
+def stack_runs(runs: Sequence[Run]) -> Run:
+    """Put the runs of several training seeds on the same days together: metrics of shape ``(seeds, days)``."""
+    if len(runs) == 1:
+        return runs[0]
+    return Run(
+        metrics={name: np.stack([run.metrics[name] for run in runs]) for name in runs[0].metrics},
+        day=runs[0].day,
+        completion_percentiles=np.mean([run.completion_percentiles for run in runs], axis=0),
+        seconds_per_decision=float(np.mean([run.seconds_per_decision for run in runs])),
+        costs={name: np.stack([run.costs[name] for run in runs]) for name in runs[0].costs},
+    )
 
 
 def make_days(
@@ -118,12 +134,27 @@ def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:
         decisions += int((~over).sum())
         observation, _, terminated, truncated, infos = env.step(actions)
         over, start = terminated | truncated, np.zeros(env.num_envs, np.bool_)
+    totals = np.asarray(env.simulation.states)["hidden"]["totals"]
     return Run(
-        metrics={name: infos[name] for name in METRICS},
+        metrics={name: infos[name] for name in METRICS} | {"median_completion_seconds": _median_completion(env)},
         day=env.simulation.scenarios["day"].copy(),
         completion_percentiles=_completion_percentiles(env),
         seconds_per_decision=seconds / decisions,
+        costs={name: totals["cost"][:, term].copy() for term, name in enumerate(TERMS)},
     )
+
+
+def _median_completion(env: ClusterVectorEnv) -> NDArray[np.float64]:
+    """Return the median completion time of every job that arrived on each day; an unfinished one counts its age (s)."""
+    states = np.asarray(env.simulation.states)
+    medians = np.zeros(len(states))
+    for index, state in enumerate(states):
+        public, hidden = state["public"], state["hidden"]
+        waiting = public["jobs"]["arrival_seconds"][public["active"][: public["active_count"]]]
+        ages = public["slot"] * public["settings"]["slot_seconds"] - waiting
+        times = np.concatenate([hidden["completion"][: hidden["totals"]["finished"]], ages])
+        medians[index] = np.median(times) if len(times) else 0.0
+    return medians
 
 
 def _completion_percentiles(env: ClusterVectorEnv) -> NDArray[np.float64]:

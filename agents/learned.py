@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from psgym.agents.benchmark import Candidate
+from psgym.agents.candidates import Candidate
 from psgym.agents.models import LearnedPolicy, ModelError, load_model, read_description
 from psgym.agents.sb3 import ClusterVecEnv
 from psgym.envs.cluster.config import ClusterConfig
@@ -30,3 +33,22 @@ def learned_candidate(path: Path, view_id: str, preset: str | None = None) -> tu
     candidate = Candidate(description.algo, lambda env: LearnedPolicy(model, env), "learned", changes=changes)
     named = make_config(VIEWS[view_id].preset, preset or description.preset, None, {})
     return candidate, None if named == config else config
+
+
+def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None = None) -> list[Candidate]:
+    """Load models for a comparison; those that differ in their training seed alone are one policy.
+
+    Raises:
+        ModelError: If a file is no model of psgym, or was trained on another environment or layout.
+    """
+    recipes: dict[str, list[Candidate]] = {}
+    for path in paths:
+        recipe = {**asdict(read_description(path)), "seed": None, "psgym": None}
+        found, _ = learned_candidate(path, view_id, preset)
+        recipes.setdefault(json.dumps(recipe, sort_keys=True, default=str), []).append(found)
+    candidates: list[Candidate] = []
+    for alike in recipes.values():
+        taken = sum(one.name.split("#")[0] == alike[0].name for one in candidates)
+        name = f"{alike[0].name}#{taken + 1}" if taken else alike[0].name
+        candidates.append(replace(alike[0], name=name, more=tuple(one.make for one in alike[1:])))
+    return candidates

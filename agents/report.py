@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from psgym.agents.files import write_atomically
 from psgym.agents.result import Result, Row
 from psgym.agents.statistics import Difference, Estimate
+from psgym.agents.timeline import draw_timeline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = {
     "mean_completion_seconds": ("mean completion (s)", 1.0),
+    "median_completion_seconds": ("median completion (s)", 1.0),
     "p99_completion_seconds": ("p99 completion (s)", 1.0),
     "stall_share": ("stall (%)", 100.0),
     "node_hours": ("node-hours", 1.0),
@@ -35,6 +38,9 @@ def write_report(result: Result, folder: Path) -> list[Path]:
     plots = [folder / "paired.png", *([folder / "completion.png"] if _has_jobs(result) else [])]
     for path, draw in zip(plots, (draw_differences, draw_completion), strict=False):
         write_atomically(path, draw(result).savefig)
+    for timeline in result.timelines:
+        plots.append(folder / f"timeline-{_file_name(timeline.policy)}.png")
+        write_atomically(plots[-1], draw_timeline(timeline).savefig)
     return [folder / "result.json", folder / "table.md", *plots]
 
 
@@ -45,13 +51,24 @@ def table(result: Result) -> str:
     headings += [heading for heading, _ in shown.values()] + ["us/decision"]
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join('---' for _ in headings)}|"]
     for row in result.rows:
-        cells = [row.policy + (" (reference)" if row.policy == result.reference else ""), row.kind]
+        cells = [_name(row, result), _MARKS.get(row.kind, row.kind)]
         cells.append(_difference(row.paired.get(result.primary)))
         cells.append("" if row.adjusted_p_value is None else f"{row.adjusted_p_value:.3f}")
         cells += [_cell(row.metrics.get(name), factor) for name, (_, factor) in shown.items()]
         cells.append("" if row.seconds_per_decision is None else f"{1e6 * row.seconds_per_decision:.1f}")
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([_headline(result), "", *lines, "", *_verdicts(result), ""])
+    return "\n".join([_headline(result), "", *lines, "", *_verdicts(result), "", *_prices(result)])
+
+
+_MARKS = {"oracle": "ORACLE (knows the future)", "bound": "BOUND (no policy reaches it)"}
+"""How rows are marked that no policy could claim."""
+
+
+def _name(row: Row, result: Result) -> str:
+    notes = ["reference"] if row.policy == result.reference else []
+    notes += [f"{row.training_seeds} seeds"] if row.training_seeds else []
+    notes += [row.choice] if row.choice else []
+    return f"{row.policy} ({'; '.join(notes)})" if notes else row.policy
 
 
 def _headline(result: Result) -> str:
@@ -61,6 +78,10 @@ def _headline(result: Result) -> str:
         f"seed {result.seed}, drained. Primary metric: {result.primary} (lower is better). Reference: "
         f"{result.reference}, the best heuristic of {result.validation_days} validation days."
     )
+
+
+def _file_name(policy: str) -> str:
+    return re.sub(r"[^\w+-]", "-", policy)
 
 
 def _has_jobs(result: Result) -> bool:
@@ -103,6 +124,29 @@ def _verdicts(result: Result) -> Iterator[str]:
         if row.verdict is not None:
             named = f"{row.verdict.winner} is better" if row.verdict.winner else "no winner"
             yield f"- {row.policy} against {result.reference}: {named}; {row.verdict.reason}."
+
+
+def _prices(result: Result) -> Iterator[str]:
+    """The table of other prices: the difference of each policy from the best heuristic at those prices."""
+    if not result.sensitivity:
+        return
+    names = [row.policy for row in result.rows if row.kind != "bound"]
+    yield "Total cost against the best heuristic of the validation days, with each price halved and doubled:"
+    yield ""
+    yield f"| price | reference | {' | '.join(names)} |"
+    yield f"|{'|'.join('---' for _ in range(len(names) + 2))}|"
+    for one in result.sensitivity:
+        cells = [_percent(one.differences.get(name)) for name in names]
+        yield f"| {one.price} x {one.factor:g} | {one.reference} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _percent(difference: Difference | None) -> str:
+    """The difference in percent of the reference's mean, with its interval."""
+    if difference is None or difference.percent is None or not difference.mean:
+        return ""
+    scale = difference.percent / difference.mean
+    return f"{difference.percent:+.1f} [{scale * difference.low:+.1f}, {scale * difference.high:+.1f}] %"
 
 
 def draw_differences(result: Result) -> Figure:

@@ -139,6 +139,28 @@ def interquartile_mean(values: ArrayLike) -> float:
     return float(stats.trim_mean(np.asarray(values, dtype=float), 0.25, axis=None))
 
 
+def estimate_interquartile_mean(values: ArrayLike, day: ArrayLike, seed: int = 0, resamples: int = 1000) -> Estimate:
+    """Return the interquartile mean of a metric over all episodes and training seeds, and its 95 % interval.
+
+    Arguments are those of `estimate_mean`, by which days and training seeds are resampled; the interval is the plain
+    percentile one, since the statistic is no mean of the levels.
+    """
+    labels = _day_index(day)
+    rows = np.atleast_2d(np.asarray(values, dtype=float))
+    _per_day(rows, labels, "values")
+    if labels.max() == 0:
+        return Estimate(interquartile_mean(rows), math.nan, math.nan)
+    generator = np.random.default_rng(seed)
+    members = [np.flatnonzero(labels == one) for one in range(labels.max() + 1)]
+    samples = np.empty(resamples)
+    for sample in range(resamples):
+        days = generator.integers(len(members), size=len(members))
+        episodes = np.concatenate([members[one] for one in days])
+        samples[sample] = interquartile_mean(rows[generator.integers(len(rows), size=len(rows))][:, episodes])
+    low, high = np.quantile(samples, [ALPHA / 2, 1.0 - ALPHA / 2])
+    return Estimate(interquartile_mean(rows), float(low), float(high))
+
+
 def winner(
     candidate: str,
     reference: str,

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from psgym.agents.benchmark import Candidate, compare
+from psgym.agents.benchmark import compare
+from psgym.agents.candidates import Candidate
 from psgym.agents.evaluation import make_days, run_policy
 from psgym.agents.policies import PolicyError, make_policy
 from psgym.agents.report import table, write_report
