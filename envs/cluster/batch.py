@@ -54,9 +54,7 @@ def live_batch(states: Any, scenarios: Any, outcomes: Any) -> None:
 
 
 @kernel
-def open_batch(
-    states: Any, scenarios: Any, observations: Any, masks: Any, metrics: Any, first: int, last: int
-) -> None:
+def open_batch(states: Any, scenarios: Any, observations: Any, masks: Any, metrics: Any, first: int, last: int) -> None:
     """Opens the next slot where one has been lived through or an episode begins, and shows it."""
     for index in range(first, last):
         state = states[index]
