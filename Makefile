@@ -1,6 +1,7 @@
 # make run        train on the default environment, then compare with the heuristics (ARGS="..." goes to train.py)
 # make test       run the tests (ARGS="..." goes to pytest)
 # make lint       check style and types
+# make docs       build the documentation into site/; every warning is an error
 # make benchmark  measure the speed of the environments
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 
-.PHONY: run test lint benchmark
+.PHONY: run test lint docs benchmark
 
 run: .venv/train
 	$(BIN)/python train.py $(ARGS)
@@ -22,6 +23,9 @@ test: .venv/dev
 lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 benchmark: .venv/train
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/speed.py $(ARGS)
