@@ -26,6 +26,7 @@ from psgym.agents.statistics import (
     winner,
 )
 from psgym.agents.timeline import Timeline, record_timeline
+from psgym.agents.workers import Workers
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.job_trace import JobTrace
 from psgym.envs.views import VIEWS
@@ -86,6 +87,7 @@ def compare(
     timelines: bool = False,
     progress: Callable[[str], None] = lambda message: None,
     jobs: str | None = None,
+    workers: Workers | None = None,
 ) -> Result:
     """Run policies on the same drained test days and compare each with the strongest rule.
 
@@ -109,6 +111,7 @@ def compare(
         timelines: Whether to keep the first test day, slot by slot, of the reference and of the best other policy.
         progress: Called with a message after each policy.
         jobs: File of jobs that arrive instead of synthetic ones; then the traffic is that of their submissions.
+        workers: Who lives through the days; this process if None.
 
     Raises:
         PolicyError: If a name does not fit the id.
@@ -118,8 +121,8 @@ def compare(
     candidates = [*heuristic_candidates(view_id, [name for name in policies if name != BEST], seed, tune), *learned]
     _check_names(candidates)
     arguments = {"preset": preset, "config": config, "traffic": traffic, "traffic_column": traffic_column, "jobs": jobs}
-    test = make_days(view_id, "test", seed, days, **arguments)  # type: ignore[arg-type]
-    again: dict[str, Any] = {"config": test.config, "traffic": test.traffic}
+    test = make_days(view_id, "test", seed, days, workers=workers, **arguments)  # type: ignore[arg-type]
+    again: dict[str, Any] = {"config": test.config, "traffic": test.traffic, "workers": workers}
     validation = make_days(view_id, "validation", seed, validation_days, **again)
     primary = VIEWS[view_id].primary
     played = []

@@ -13,6 +13,7 @@ import tyro
 
 from psgym.agents.policies import PolicyError, part_names, policy_names
 from psgym.agents.run_folder import make_folder, read_config, write_config
+from psgym.agents.workers import make_workers
 from psgym.envs.cluster.config import ConfigError
 from psgym.envs.traces import TraceError
 from psgym.envs.traffic import TrafficError
@@ -73,6 +74,9 @@ class Evaluate(Common):
 @dataclass(frozen=True)
 class Compare(Common):
     """Compare heuristics on test days, without training."""
+
+    workers: Literal["local", "ray"] = "local"
+    """Who lives through the days: this process, or a Ray cluster, the one that RAY_ADDRESS names or a local one."""
 
     policies: Annotated[str, tyro.conf.arg(metavar="NAME,NAME,...")] = ""
     """Heuristics, those of Cluster-v0 as capacity+replicas+allocation; `all`; or nothing: all, varied part by part.
@@ -261,6 +265,7 @@ def _compare(
             "validation_days": command.validation_days,
             "tune": command.tune_baselines,
             "timelines": command.timeline,
+            "workers": make_workers(command.workers),
         }
     with _Bar(steps_of(command.env, names, len(learned)), command.no_progress) as report:
         comparison = compare(

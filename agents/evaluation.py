@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from psgym.agents.bound import lower_bound
 from psgym.agents.policies import Policy
 from psgym.agents.seeds import Part, episode_seeds
+from psgym.agents.workers import LocalWorkers, Workers
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
@@ -36,6 +37,13 @@ class Days:
     traffic: Traffic | JobTrace | None
     part: Part
     seeds: Sequence[int]
+    workers: Workers = field(default_factory=LocalWorkers)
+    """Who lives through them."""
+
+    def split(self) -> list[Days]:
+        """Return the days of each worker, in order; no worker has none."""
+        shares = np.array_split(np.asarray(self.seeds), min(self.workers.count, len(self.seeds)))
+        return [replace(self, seeds=share.tolist(), workers=LocalWorkers()) for share in shares]
 
     def make(self, **changes: Any) -> ClusterVectorEnv:
         """Build the batch of all days; an ended day rests until all have ended."""
@@ -95,6 +103,7 @@ def make_days(
     traffic: Traffic | JobTrace | str | None = None,
     traffic_column: str | None = None,
     jobs: str | None = None,
+    workers: Workers | None = None,
 ) -> Days:
     """Choose the days of a part; a file of traffic or of jobs is read once.
 
@@ -110,17 +119,47 @@ def make_days(
     settings = make_config(VIEWS[view_id].preset, preset, config, {})
     if isinstance(traffic, str):
         traffic = read_traffic(traffic, traffic_column, round(settings.slot_seconds), settings.max_load)
-    return Days(view_id, settings, traffic, part, episode_seeds(part, seed, count))
+    return Days(view_id, settings, traffic, part, episode_seeds(part, seed, count), workers or LocalWorkers())
 
 
 def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:
     """Let a policy decide on all days at once until every day has ended.
 
     Args:
-        days: The days.
+        days: The days; their workers share them.
         make: Builds the policy for a vector environment.
         changes: Fields of the configuration that differ for this policy, such as ``initial``.
     """
+    parts = days.workers.map(_live, [(part, make, changes) for part in days.split()])
+    times = np.concatenate([part.completion for part in parts])
+    return Run(
+        metrics=_joined([part.metrics for part in parts]),
+        costs=_joined([part.costs for part in parts]),
+        day=np.concatenate([part.day for part in parts]),
+        completion_percentiles=np.percentile(times, PERCENTILES) if len(times) else times,
+        seconds_per_decision=sum(part.seconds for part in parts) / sum(part.decisions for part in parts),
+    )
+
+
+def _joined(parts: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+@dataclass(frozen=True)
+class _Lived:
+    """What one policy did on the days of one worker."""
+
+    metrics: Mapping[str, NDArray[np.float64]]
+    costs: Mapping[str, NDArray[np.float64]]
+    day: NDArray[np.int64]
+    completion: NDArray[np.float64]
+    """Completion times of all jobs that finished (s)."""
+    seconds: float
+    """CPU time of `predict`."""
+    decisions: int
+
+
+def _live(days: Days, make: PolicyMaker, changes: Mapping[str, Any]) -> _Lived:
     env = days.make(**changes)
     policy = make(env)
     observation, infos = env.reset(seed=list(days.seeds))
@@ -135,12 +174,13 @@ def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:
         observation, _, terminated, truncated, infos = env.step(actions)
         over, start = terminated | truncated, np.zeros(env.num_envs, np.bool_)
     totals = np.asarray(env.simulation.states)["hidden"]["totals"]
-    return Run(
+    return _Lived(
         metrics={name: infos[name] for name in METRICS} | {"median_completion_seconds": _median_completion(env)},
-        day=env.simulation.scenarios["day"].copy(),
-        completion_percentiles=_completion_percentiles(env),
-        seconds_per_decision=seconds / decisions,
         costs={name: totals["cost"][:, term].copy() for term, name in enumerate(TERMS)},
+        day=env.simulation.scenarios["day"].copy(),
+        completion=_completion_times(env),
+        seconds=seconds,
+        decisions=decisions,
     )
 
 
@@ -157,8 +197,7 @@ def _median_completion(env: ClusterVectorEnv) -> NDArray[np.float64]:
     return medians
 
 
-def _completion_percentiles(env: ClusterVectorEnv) -> NDArray[np.float64]:
+def _completion_times(env: ClusterVectorEnv) -> NDArray[np.float64]:
     hidden = np.asarray(env.simulation.states)["hidden"]
     finished = hidden["totals"]["finished"]
-    times = np.concatenate([row[:count] for row, count in zip(hidden["completion"], finished, strict=True)])
-    return np.percentile(times, PERCENTILES) if len(times) else times
+    return np.concatenate([row[:count] for row, count in zip(hidden["completion"], finished, strict=True)])

@@ -113,9 +113,11 @@ class RandomPolicy:
     """Any legal action, all equally likely."""
 
     def __init__(self, env: Any, seed: int = 0) -> None:
-        """Binds the policy to an environment; ``seed`` fixes its choices."""
+        """Binds the policy to an environment; ``seed`` and the episode fix its choices."""
         self._simulation = simulation_of(env)
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
+        self._keys = np.zeros(self._simulation.count, np.uint64)
+        self._rngs = [np.random.default_rng(seed)] * self._simulation.count
 
     def predict(
         self,
@@ -126,9 +128,17 @@ class RandomPolicy:
     ) -> tuple[Actions, Any]:
         """Draw an action for every cluster."""
         masks = self._simulation.masks
-        draws = self._rng.random(masks.shape)
+        self._follow_episodes()
+        draws = np.array([rng.random(masks.shape[1]) for rng in self._rngs])
         draws[~masks] = -1.0
         return shaped(draws.argmax(axis=1), observation), state
+
+    def _follow_episodes(self) -> None:
+        """Gives each new episode a generator of its own: what is chosen on a day does not depend on the days beside."""
+        keys = self._simulation.scenarios["key"]
+        for index in np.flatnonzero(keys != self._keys).tolist():
+            self._rngs[index] = np.random.default_rng((self._seed, int(keys[index])))
+        self._keys[:] = keys
 
 
 class CommitPolicy:

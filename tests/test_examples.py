@@ -79,6 +79,20 @@ def test_pettingzoo() -> None:
     assert example("pettingzoo_agents", "pettingzoo").main() < 0
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning")  # Ray's
+def test_rllib_takes_legal_actions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = example("rllib_ppo", "ray", "tree")
+    from psgym.agents.rllib import MaskedObservation
+
+    infos: list[Any] = []
+    step = MaskedObservation.step
+    monkeypatch.setattr(MaskedObservation, "step", lambda env, action: infos.append((it := step(env, action))[4]) or it)
+    found = module.main(iterations=1, batch=256)
+    assert found["num_env_steps_sampled_lifetime"] == 256
+    assert len(infos) >= 256
+    assert not any(info["refused"] for info in infos)
+
+
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
 @pytest.mark.parametrize("env_id", VIEWS)
 def test_rl_zoo(algo: str, env_id: str) -> None:
