@@ -327,3 +327,20 @@ def test_requests_that_cannot_be_met() -> None:
     env = gym.make("psgym/Allocation-v0", jobs=trace_of(np.arange(0, 5 * DAY, 20.0), 450.0)).unwrapped
     with pytest.raises(ConfigError, match="jobs of the trace arrive in this episode; raise max_jobs=2048"):
         env.reset(seed=0)
+
+
+def test_a_comparison_on_the_jobs_of_a_trace(write: Write) -> None:
+    from psgym.agents.benchmark import _describe_traffic
+    from psgym.agents.evaluation import make_days, run_policy
+    from psgym.agents.policies import make_policy
+
+    trace = ten_days()
+    rows = zip(trace.seconds, trace.duration, strict=True)
+    path = write("arrival,duration\n" + "".join(f"{arrival:.3f},{duration}\n" for arrival, duration in rows))
+    days = make_days("psgym/Allocation-v0", "test", 0, 2, jobs=str(path))
+    run = run_policy(days, lambda env: make_policy("fifo", env, "psgym/Allocation-v0"))
+    assert (run.metrics["jobs_arrived"] > 50).all()
+    assert set(run.day) <= {8, 9}  # of ten days, the last two are for testing
+    described = _describe_traffic(days)
+    assert described is not None
+    assert described["source"] == "jobs.csv:submissions"

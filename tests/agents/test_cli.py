@@ -43,6 +43,8 @@ def test_train_then_evaluate(tmp_path: Path) -> None:
         (("compare", "--policies", "drf"), "no policy 'drf' for psgym/Cluster-v0"),
         (("compare", "--preset", "smal"), "did you mean 'small'"),
         (("compare", "--traffic", "nothing.csv"), "nothing.csv"),
+        (("compare", "--jobs", "nothing.csv"), "nothing.csv: cannot be read: No such file"),
+        (("compare", "--jobs", "a.csv", "--traffic", "b.csv"), "give either traffic or jobs"),
         (("compare", "--days", "0"), "days must be at least 1"),
         (("evaluate", "--model", "nothing.zip"), "nothing.zip: no such file"),
         (("train", "--steps", "0"), "steps must be at least 1"),
