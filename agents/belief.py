@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from psgym.envs.cluster.capacity import repair_seconds
-from psgym.envs.cluster.chance import NODE_REPAIR, SERVER_REPAIR
+from psgym.envs.cluster.chance import NODE_REPAIR, SERVER_REPAIR, geometric, poisson
 from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.records import HORIZONS
 from psgym.envs.cluster.rules.priority import nominal_speed
 from psgym.envs.cluster.scenario import _draw_job as draw_job
-from psgym.envs.cluster.scenario import _geometric as geometric
-from psgym.envs.cluster.scenario import _poisson as poisson
 from psgym.envs.cluster.scenario import _rank as rank
 from psgym.envs.cluster.scenario import _zipf_weights as zipf_weights
 from psgym.envs.cluster.speed import curve, remaining_at_one_each
@@ -48,6 +46,7 @@ def imagine(states: Any, scenarios: Any, index: int, slots: int, rng: Any) -> No
     )
     scenario.first_slot_of_day = (public.slot_of_day - public.slot) % public.settings.slots_per_day
     scenario.job_count = public.known_jobs
+    scenario.burst_count = 0  # what bursts read now is among what the readers are seen to read
     _draw_traffic(public, scenario, slots, rng)
     _draw_readers(public, scenario, slots)
     _draw_arrivals(public, scenario, slots, rng)

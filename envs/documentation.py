@@ -20,6 +20,7 @@ _MEANINGS = {
     "unavailable": "hours of readers whose dataset has no live copy, times `unavailable_price`",
     "stall": "share of the demanded bytes not served, times the slot's hours, times `stall_price`",
     "hot_traffic": "share of the bytes served by servers above 90 %, times the slot's hours, times `hot_traffic_price`",
+    "storage": "hours x `storage_price` x (bytes stored over bytes of all datasets - `storage_target`), where above 0",
 }
 
 
@@ -130,6 +131,8 @@ def _arguments(view: View) -> str:
         "| `jobs` | CSV file or JobTrace | None | a trace whose jobs arrive; their submissions are the traffic |\n"
         '| `part` | str | `"train"` | part of the trace that days are drawn from: `train`, `validation`, `test` |\n'
         '| `forecaster` | file or Forecaster | None | a fitted forecaster (npz), `"oracle"`, or None for a seasonal EWMA |\n'
+        "| `accesses` | CSV file or AccessLog | None | a log of accesses that drives the popularity of datasets |\n"
+        "| `accesses_column` | str | None | column of the objects in it; `object` if None |\n"
         "| `render_mode` | str | None | `ansi`, `rgb_array` or `human` |\n"
         "| any field of `ClusterConfig` | | | changes that field of the preset |"
     )

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
+from psgym.envs.accesses import AccessesLike, make_popularity
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.features import Group, groups, layout_hash
 from psgym.envs.cluster.metrics import METRICS
@@ -64,6 +65,8 @@ class ClusterEnv(gym.Env[Any, Any]):
         traffic_column: str | None = None,
         part: str = "train",
         forecaster: ForecasterLike = None,
+        accesses: AccessesLike = None,
+        accesses_column: str | None = None,
         jobs: JobsLike = None,
         render_mode: str | None = None,
         **changes: Any,
@@ -80,7 +83,10 @@ class ClusterEnv(gym.Env[Any, Any]):
         self.render_mode = render_mode
         source = make_source(traffic, traffic_column, part, self.config, jobs)
         forecasts = make_forecasts(forecaster)
-        self._simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, forecasts=forecasts)
+        popularity = make_popularity(accesses, accesses_column, part)
+        self._simulation = Simulation(
+            self.config, self.view.decides, self.view.rewarded, source, forecasts=forecasts, popularity=popularity
+        )
         self.observation_space = observation_space(self.config)
         self.action_space = spaces.Discrete(self._simulation.actions)
         self.layout_hash = layout_hash(self.config)
@@ -293,10 +299,11 @@ class ReplicasEnv(ClusterEnv):
 
     ## Description
 
-    Which datasets should have more copies, and which fewer? Background readers follow a Zipf law whose ranks drift and
-    which bursts; reads split evenly over the live copies of a dataset, so that a hot dataset with few copies overloads
-    their servers. A copy takes bandwidth from readers, and space from the moment it starts. The agent adds and drops
-    copies of the hottest and coldest datasets, every 30 seconds for 6 hours.
+    Which datasets should have more copies, which fewer, and on which servers? Steady readers follow a Zipf law whose
+    ranks drift; bursts of readers are announced, wait, and read one dataset until they have their bytes, for longer
+    where they stall. Reads split evenly over the live copies of a dataset, so that a hot dataset with few copies
+    overloads their servers. A copy takes bandwidth from readers, and space from the moment it starts. The agent adds
+    and drops copies of the hottest and coldest datasets, every 30 seconds for 6 hours.
 
     {actions}
 

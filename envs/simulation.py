@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.envs.accesses import LoggedPopularity
 from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, decide_batch, live_batch, open_batch
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.features import observation_size
@@ -17,6 +18,9 @@ from psgym.envs.cluster.scenario import begin_episode
 from psgym.envs.forecasts import ForecastSource, SeasonalForecasts
 from psgym.envs.job_days import write_jobs
 from psgym.envs.traffic import TrafficDay, TrafficSource
+
+_NO_LOG = np.zeros((0, 0))
+"""Popularity without a log: drawn from Zipf's law."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,13 @@ class Simulation:
         source: TrafficSource,
         count: int = 1,
         forecasts: ForecastSource | None = None,
+        popularity: LoggedPopularity | None = None,
     ) -> None:
         """Allocates the arrays; nothing is drawn before ``reset``."""
         self.config = config
         self.source = source
         self.forecasts = forecasts or SeasonalForecasts()
+        self.popularity = popularity
         self.count = count
         self.states, self.scenarios = allocate(config, count)
         for index in range(count):
@@ -86,8 +92,10 @@ class Simulation:
         """Zeroes what the last episode used; pages that no episode has touched stay untouched."""
         known, drawn = int(self.states["public"]["known_jobs"][index]), int(self.scenarios["job_count"][index])
         public, hidden = self.states["public"], self.states["hidden"]
-        arrays = (public["jobs"], hidden["jobs"], hidden["completion"], self.scenarios["jobs"])
-        for array, used in zip(arrays, (known, known, known, drawn), strict=True):
+        bursts = int(self.scenarios["burst_count"][index])
+        drawn_at = self.scenarios["jobs"], self.scenarios["bursts"]
+        arrays = (public["jobs"], hidden["jobs"], hidden["completion"], *drawn_at)
+        for array, used in zip(arrays, (known, known, known, drawn, bursts), strict=True):
             np.asarray(array)[index, :used].view(np.uint8)[:] = 0
         raw = self._bytes()
         for part, template in zip(self._parts, self._template, strict=True):
@@ -108,7 +116,12 @@ class Simulation:
         scenario["traffic"][:] = day.values[day.first - 1 : day.first + slots]
         scenario["first_slot_of_day"], scenario["day"] = day.slot_of_day, day.day
         self.forecasts.write(day, self.config, scenario["forecast"])
-        complete = begin_episode(self.states, self.scenarios, index, rng)
+        popularity = _NO_LOG
+        if self.popularity is not None:
+            logged = self.popularity.sample(rng, self.config)
+            scenario["first_slot_of_day"], scenario["day"] = logged.slot_of_day, logged.day
+            popularity = logged.share
+        complete = begin_episode(self.states, self.scenarios, index, rng, popularity)
         if day.jobs is not None:
             write_jobs(scenario, day.jobs, self.config, rng)
         elif not complete:

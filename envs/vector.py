@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from psgym.envs.accesses import AccessesLike, make_popularity
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.features import groups, layout_hash
 from psgym.envs.cluster.metrics import METRICS
@@ -42,6 +43,8 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         traffic_column: str | None = None,
         part: str = "train",
         forecaster: ForecasterLike = None,
+        accesses: AccessesLike = None,
+        accesses_column: str | None = None,
         jobs: JobsLike = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
@@ -69,7 +72,10 @@ class ClusterVectorEnv(VectorEnv[Any, Any, Any]):
         self.render_mode = render_mode
         source = make_source(traffic, traffic_column, part, self.config, jobs)
         forecasts = make_forecasts(forecaster)
-        self.simulation = Simulation(self.config, self.view.decides, self.view.rewarded, source, num_envs, forecasts)
+        popularity = make_popularity(accesses, accesses_column, part)
+        self.simulation = Simulation(
+            self.config, self.view.decides, self.view.rewarded, source, num_envs, forecasts, popularity
+        )
         self.single_observation_space = observation_space(self.config)
         self.single_action_space = spaces.Discrete(self.simulation.actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -23,11 +23,14 @@ def copy_rate(
 
 
 @njit(cache=True)
-def recovery_seconds(lost_bytes: float, bandwidth: float, share: float, servers: int, declustered: bool) -> float:
+def recovery_seconds(
+    lost_bytes: float, bandwidth: float, share: float, servers: int, declustered: bool, shared: bool = False
+) -> float:
     """Time to copy again what a lost server held: ``lost / ((S - 1) a b)`` when all survivors take part.
 
     Declustered placement lets every survivor rebuild a part; without it a single spare server takes everything,
-    ``lost / (a b)``.
+    ``lost / (a b)``. Where a server's share of bandwidth counts what it reads and what it writes together, as
+    in the environments, survivors that do both take twice as long.
 
     Args:
         lost_bytes: Bytes that the lost server held.
@@ -35,6 +38,8 @@ def recovery_seconds(lost_bytes: float, bandwidth: float, share: float, servers:
         share: ``a``, share of its bandwidth that a server gives to copies.
         servers: ``S``, servers before the loss, at least 2.
         declustered: Whether the copies of its data are spread over all survivors.
+        shared: Whether reading and writing share the share.
     """
     writers = servers - 1 if declustered else 1
-    return lost_bytes / (writers * share * bandwidth)
+    seconds = lost_bytes / (writers * share * bandwidth)
+    return 2.0 * seconds if declustered and shared else seconds

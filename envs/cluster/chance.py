@@ -44,3 +44,25 @@ def normal(key: Any, stream: int, first: int, second: int) -> float:
     """A standard normal number that belongs to (key, stream, first, second), by Box and Muller's transform."""
     radius = math.sqrt(-2.0 * math.log(uniform(key, stream, first, 2 * second)))
     return radius * math.sin(2.0 * math.pi * uniform(key, stream, first, 2 * second + 1))
+
+
+@kernel
+def poisson(mean: float, rng: Any) -> int:
+    """A Poisson number, by Knuth's product of uniforms, in parts small enough for the exponential not to underflow."""
+    count = 0
+    while mean > 0.0:
+        part = min(mean, 100.0)
+        mean -= part
+        product, limit = rng.random(), math.exp(-part)
+        while product > limit:
+            count += 1
+            product *= rng.random()
+    return count
+
+
+@kernel
+def geometric(mean: float, rng: Any) -> int:
+    """Number of trials up to the first success, with the given mean (at least 1)."""
+    if mean <= 1.0:
+        return 1
+    return 1 + int(math.log(1.0 - rng.random()) / math.log(1.0 - 1.0 / mean))

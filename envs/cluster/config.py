@@ -27,6 +27,7 @@ CAPACITY_RULES = ("static", "reactive", "forecast")
 INITIAL_PLANS = ("one-each", "empty")
 PLACEMENTS = ("heuristic", "agent")
 OBSERVATIONS = ("flat", "structured")
+HEATS = ("long", "medium", "short")
 
 
 class ConfigError(ValueError):
@@ -167,15 +168,28 @@ class ClusterConfig:
     popularity_drift: float = 0.02
     """Share of datasets that swap ranks in an hour."""
     bursts_per_day: float = 48.0
-    """Bursts of demand for one dataset, a day."""
-    burst_share: float = 0.15
-    """Mean peak of a burst over the mean demand of all background readers."""
+    """Bursts a day: readers that come together, wait, and read one dataset until they have what they came for."""
+    burst_readers: float = 1.5
+    """Mean number of readers in a burst (geometric)."""
+    burst_seconds: float = 2400.0
+    """Mean time that a burst reads if nothing stalls it (s), exponential; a stalled one reads for longer."""
+    burst_wait_seconds: float = 600.0
+    """Mean time for which a burst is announced before it reads (s), exponential."""
+    request_bytes: float = 64e6
+    """Bytes of one read request, for the latencies."""
+    dead_after_seconds: float = 630.0
+    """A data server that is down for so long is taken for dead: what it holds is copied again elsewhere until
+    ``minimum_copies`` are live (s). The default is that of HDFS."""
+    storage_target: float = 3.0
+    """Bytes stored over the bytes of all datasets above which storage costs."""
     heat_half_life_seconds: float = 600.0
     """Half-life of the heat of a dataset (s)."""
     hot_threshold: float = 0.2
     """Heat per copy above which a dataset is hot, over a server's bandwidth."""
     cold_ratio: float = 0.6
     """Eta: a copy is dropped when the heat per copy after the drop stays below eta times the hot threshold."""
+    rule_heat: str = "long"
+    """Heat that the rule hot/cold looks at: ``long`` (that half-life), ``medium`` (2 min) or ``short`` (30 s)."""
 
     # Decisions
     window: int = 16
@@ -216,6 +230,8 @@ class ClusterConfig:
     """Cost of an hour of all readers stalled (weight of the stall share, for ``Replicas-v0``)."""
     hot_traffic_price: float = 0.0
     """Cost of an hour of all traffic on servers above 90 % (for ``Replicas-v0``)."""
+    storage_price: float = 0.0
+    """Cost of an hour of storing all datasets once more than ``storage_target`` (for ``Replicas-v0``)."""
     reward_scale: float = 100.0
     """The reward is the cost divided by this."""
 
@@ -248,6 +264,16 @@ class ClusterConfig:
     def substeps(self) -> int:
         """Storage sub-slots in a slot."""
         return round(self.slot_seconds / self.storage_seconds)
+
+    @property
+    def max_bursts(self) -> int:
+        """Most bursts that an episode can hold: eight standard deviations above their mean, as a power of two.
+
+        At least 128, so that few bursts or none do not make another type of record.
+        """
+        seconds = self.slots * self.slot_seconds + self.burst_seconds + self.burst_wait_seconds
+        mean = self.bursts_per_day * seconds / 86400.0
+        return max(128, 1 << math.ceil(math.log2(mean + 8.0 * math.sqrt(mean) + 8.0)))
 
     @property
     def slots_per_day(self) -> int:
@@ -321,7 +347,9 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "initial_copies": (1, None), "minimum_copies": (1, None), "copy_share": (0, 0.95), "max_flights": (1, 10_000),
     "zipf_exponent": (0, 3), "background_utilisation": (0, 10), "job_read_bytes_per_second": (0, None),
     "reader_bytes_per_second": (1, None), "popularity_drift": (0, 1), "bursts_per_day": (0, 10_000),
-    "burst_share": (0, 100),
+    "burst_readers": (1, 1000), "burst_seconds": (1, None), "burst_wait_seconds": (0, None),
+    "request_bytes": (1, None), "dead_after_seconds": (0, None), "storage_target": (0, 1000),
+    "storage_price": (0, None),
     "heat_half_life_seconds": (1, None), "hot_threshold": (0, None), "cold_ratio": (0, 1), "window": (2, 512),
     "candidates": (2, 512), "max_decisions_per_slot": (1, 100_000), "max_refusals_per_slot": (1, 100_000),
     "reactive_headroom": (0.1, 100), "observed_speed_weight": (0.01, 1), "unfinished_price": (0, None),
@@ -333,6 +361,7 @@ _CHOICES = {
     "initial": INITIAL_PLANS,
     "placement": PLACEMENTS,
     "observation": OBSERVATIONS,
+    "rule_heat": HEATS,
     "allocation_rule": ALLOCATION_RULES,
     "replica_rule": REPLICA_RULES,
     "capacity_rule": CAPACITY_RULES,

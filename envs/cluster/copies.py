@@ -7,18 +7,32 @@ from typing import Any
 import numpy as np
 
 from psgym.envs.cluster.chance import PLACEMENT, uniform
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY, NO_COPY
 from psgym.replicas.placement import copy_source, copy_to_drop, least_loaded
 
 
 @kernel
 def may_hold(public: Any, dataset: int, server: int) -> bool:
-    """Whether a server may take a copy: up, without one, with room for it."""
+    """Whether a server may take a copy: up, without one, with room for it, and not on the one rack of all others."""
     servers = public.servers
     if not servers.up[server] or public.datasets.placed[dataset, server] != NO_COPY:
         return False
-    return servers.stored[server] + public.datasets.size[dataset] <= servers.capacity[server]
+    if servers.stored[server] + public.datasets.size[dataset] > servers.capacity[server]:
+        return False
+    return public.settings.racks < 2 or _only_rack(public, dataset, -1) != servers.rack[server]
+
+
+@kernel
+def _only_rack(public: Any, dataset: int, without: int) -> int:
+    """The rack on which all copies of a dataset stand, those in flight included and one left out; -1 if several."""
+    rack = -1
+    for s in range(public.servers.up.shape[0]):
+        if public.datasets.placed[dataset, s] != NO_COPY and s != without:
+            if rack >= 0 and public.servers.rack[s] != rack:
+                return -1
+            rack = public.servers.rack[s]
+    return int64(rack)
 
 
 @kernel
@@ -29,7 +43,10 @@ def may_start_copy(public: Any, dataset: int) -> bool:
 
 @kernel
 def may_drop(public: Any, dataset: int, server: int) -> bool:
-    """Whether a copy may go: live, not the last live one, and not the source of a copy in flight."""
+    """Whether a copy may go: live, not the last live one, not the source of one in flight, nor all that spans racks.
+
+    Two or more copies that stand on several racks never come to stand on one.
+    """
     if public.datasets.placed[dataset, server] != LIVE_COPY or not public.servers.up[server]:
         return False
     if public.datasets.live[dataset] < 2:
@@ -38,7 +55,9 @@ def may_drop(public: Any, dataset: int, server: int) -> bool:
         flight = public.flights[f]
         if flight.dataset == dataset and flight.source == server:
             return False
-    return True
+    if public.settings.racks < 2 or public.datasets.copies[dataset] + public.datasets.pending[dataset] < 3:
+        return True
+    return _only_rack(public, dataset, server) < 0 or _only_rack(public, dataset, -1) >= 0
 
 
 @kernel
@@ -106,6 +125,8 @@ def start_copy(public: Any, dataset: int, target: int) -> None:
     datasets.placed[dataset, target] = IN_FLIGHT
     datasets.pending[dataset] += 1
     datasets.changed[dataset] = 1
+    datasets.changed_slot[dataset] = public.slot
+    datasets.added_slot[dataset] = public.slot
     servers.stored[target] += datasets.size[dataset]
     servers.flights[source] += 1
     servers.flights[target] += 1
@@ -119,6 +140,7 @@ def drop_copy(public: Any, dataset: int, server: int) -> None:
     datasets.copies[dataset] -= 1
     datasets.live[dataset] -= 1
     datasets.changed[dataset] = -1
+    datasets.changed_slot[dataset] = public.slot
     public.servers.stored[server] -= datasets.size[dataset]
 
 

@@ -61,16 +61,24 @@ NODE = (
 SERVER = (
     _share("up", "1 if up"),
     _share("utilisation", "load over effective bandwidth in the last slot, over 2"),
+    _share("trend", "moving average of the utilisation, half-life as the heat's, over 2"),
+    _share("copying", "bandwidth that copies took in the last slot over its bandwidth"),
     _share("stored", "stored and reserved bytes over capacity"),
     _share("flights", "copies in flight from or to it, over 8"),
 )
 DATASET = (
     _share("heat", "heat per copy over the bandwidth of a server"),
+    _share("heat_medium", "the same with a half-life of 2 min"),
+    _share("heat_short", "the same with a half-life of 30 s"),
     _share("demand", "demand of the last slot per copy over the bandwidth of a server"),
+    _share("announced", "demand that waiting bursts announce, per copy over the bandwidth of a server"),
+    _share("longest_wait", "longest wait of such a burst so far, over 1 h"),
+    _share("bursting", "readers of bursts that read it, over 16"),
+    _share("readers", "unfinished jobs that need it, over 16"),
     _share("live", "live copies over servers"),
     _share("pending", "copies in flight over servers"),
     _share("size", "size over the capacity of a server, times 4"),
-    _share("readers", "unfinished jobs that need it, over 16"),
+    _share("age", "time since its copies last changed, over 1 h"),
     _share("added", "1 if a copy was added in this slot"),
     _share("dropped", "1 if a copy was dropped in this slot"),
 )
@@ -92,6 +100,8 @@ GLOBAL = (
     _share("mean_utilisation", "mean utilisation of data servers, over 2"),
     _share("max_utilisation", "largest utilisation of a data server, over 2"),
     _share("work_per_traffic", "learned work per slot and unit of traffic over the cluster's work per slot, over 2"),
+    _share("recently_moved", "bytes copied in about the last 10 min over what copies may move in that time"),
+    _share("storage_factor", "bytes stored over bytes of all datasets, over the ratio of capacity"),
 )
 
 
@@ -107,6 +117,8 @@ class Group:
 def groups(config: ClusterConfig) -> tuple[Group, ...]:
     """The groups of an observation, in order."""
     servers = range(config.data_servers)
+    racks = range(min(config.racks, config.data_servers))
+    rack = tuple(_share(f"rack_{r}", f"1 if it stands on rack {r}") for r in racks)
     holders = tuple(_share(f"holder_{s}", f"1 if server {s} has a copy, 0.5 in flight") for s in servers)
     forecast = tuple(
         _share(f"{part}_{h}", f"{meaning} of the traffic forecast {h} slots ahead, over the clip")
@@ -116,7 +128,7 @@ def groups(config: ClusterConfig) -> tuple[Group, ...]:
     return (
         Group("jobs", config.window, JOB),
         Group("datasets", config.candidates, DATASET + holders),
-        Group("servers", config.data_servers, SERVER),
+        Group("servers", config.data_servers, SERVER + rack),
         Group("nodes", config.nodes, NODE),
         Group("forecast", 1, forecast),
         Group("global", 1, GLOBAL),

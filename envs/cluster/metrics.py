@@ -27,6 +27,11 @@ METRICS = (
     "bytes_moved",
     "copies_added",
     "copies_dropped",
+    "flaps",
+    "storage_factor",
+    "read_latency_mean_seconds",
+    "read_latency_p95_seconds",
+    "read_latency_p99_seconds",
     "restarts",
     "node_failures",
     "node_hours",
@@ -35,7 +40,10 @@ METRICS = (
     "decisions",
     "refusals",
 )
-"""Names of the metrics, in the order of :func:`write_metrics`; units are seconds, bytes, hours or shares in [0, 1]."""
+"""Names of the metrics, in the order of :func:`write_metrics`; units are seconds, bytes, hours or shares in [0, 1].
+
+The storage factor is the mean over slots of the bytes stored and reserved over the bytes of all datasets; the latencies
+are means over slots of each slot's mean, 95th and 99th percentile."""
 
 
 @kernel
@@ -105,10 +113,16 @@ def write_metrics(state: Any, out: Any) -> None:
     out[16] = totals.bytes_moved
     out[17] = totals.copies_added
     out[18] = totals.copies_dropped
-    out[19] = totals.restarts
-    out[20] = totals.node_failures
-    out[21] = totals.node_seconds / 3600.0
-    out[22] = on
-    out[23] = cost
-    out[24] = totals.decisions
-    out[25] = totals.refusals
+    out[19] = totals.flaps
+    out[20] = totals.storage_factor / max(1, public.slot)
+    slots = max(1, totals.latency_slots)
+    out[21] = totals.latency_mean / slots
+    out[22] = totals.latency_p95 / slots
+    out[23] = totals.latency_p99 / slots
+    out[24] = totals.restarts
+    out[25] = totals.node_failures
+    out[26] = totals.node_seconds / 3600.0
+    out[27] = on
+    out[28] = cost
+    out[29] = totals.decisions
+    out[30] = totals.refusals

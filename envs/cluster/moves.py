@@ -30,6 +30,8 @@ STOP = 0
 UP, DOWN = 1, 2
 BOTH = 2
 ADD, DROP = 0, 1
+FLAP_SECONDS = 600.0
+"""A copy dropped within this time of an addition to the same dataset was not worth making."""
 
 
 @kernel
@@ -97,3 +99,5 @@ def change_copies(public: Any, hidden: Any, c: int, direction: int, server: int)
     else:
         drop_copy(public, dataset, server if server >= 0 else choose_drop(public, dataset))
         hidden.totals.copies_dropped += 1
+        if (public.slot - public.datasets.added_slot[dataset]) * public.settings.slot_seconds <= FLAP_SECONDS:
+            hidden.totals.flaps += 1

@@ -15,7 +15,7 @@ from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY
 from psgym.envs.cluster.rules.allocation import free_shares
 from psgym.envs.cluster.speed import curve, remaining_at_one_each
 
-JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 20, 8, 4, 6, 9
+JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 20, 14, 6, 6, 9
 
 
 @kernel
@@ -55,8 +55,14 @@ def _servers_at(public: Any) -> int:
 
 
 @kernel
+def _racks(public: Any) -> int:
+    """Racks that hold a server."""
+    return int64(min(public.settings.racks, public.servers.up.shape[0]))
+
+
+@kernel
 def _nodes_at(public: Any) -> int:
-    return int64(_servers_at(public) + public.servers.up.shape[0] * SERVER_WIDTH)
+    return int64(_servers_at(public) + public.servers.up.shape[0] * (SERVER_WIDTH + _racks(public)))
 
 
 @kernel
@@ -148,13 +154,19 @@ def _observe_dataset(public: Any, c: int, out: Any) -> None:
     at = public.window.shape[0] * JOB_WIDTH + c * (DATASET_WIDTH + count)
     per_copy = settings.bandwidth_bytes_per_second * max(1, datasets.live[dataset] + datasets.pending[dataset])
     out[at] = _unit(datasets.heat[dataset] / per_copy)
-    out[at + 1] = _unit(datasets.demand[dataset] / per_copy)
-    out[at + 2] = datasets.live[dataset] / count
-    out[at + 3] = datasets.pending[dataset] / count
-    out[at + 4] = _unit(4.0 * datasets.size[dataset] / servers.capacity[0])
-    out[at + 5] = _unit(datasets.readers[dataset] / 16.0)
-    out[at + 6] = datasets.changed[dataset] > 0
-    out[at + 7] = datasets.changed[dataset] < 0
+    out[at + 1] = _unit(datasets.heat_medium[dataset] / per_copy)
+    out[at + 2] = _unit(datasets.heat_short[dataset] / per_copy)
+    out[at + 3] = _unit(datasets.demand[dataset] / per_copy)
+    out[at + 4] = _unit(datasets.announced[dataset] / per_copy)
+    out[at + 5] = _unit(datasets.longest_wait[dataset] / 3600.0)
+    out[at + 6] = _unit(datasets.bursting[dataset] / 16.0)
+    out[at + 7] = _unit(datasets.readers[dataset] / 16.0)
+    out[at + 8] = datasets.live[dataset] / count
+    out[at + 9] = datasets.pending[dataset] / count
+    out[at + 10] = _unit(4.0 * datasets.size[dataset] / servers.capacity[0])
+    out[at + 11] = _unit((public.slot - datasets.changed_slot[dataset]) * settings.slot_seconds / 3600.0)
+    out[at + 12] = datasets.changed[dataset] > 0
+    out[at + 13] = datasets.changed[dataset] < 0
     at += DATASET_WIDTH
     for s in range(count):
         placed = datasets.placed[dataset, s]
@@ -168,9 +180,14 @@ def _observe_servers(public: Any, out: Any) -> None:
     for s in range(servers.up.shape[0]):
         out[at] = servers.up[s]
         out[at + 1] = _unit(0.5 * servers.utilisation[s])
-        out[at + 2] = _unit(servers.stored[s] / servers.capacity[s])
-        out[at + 3] = _unit(servers.flights[s] / 8.0)
+        out[at + 2] = _unit(0.5 * servers.trend[s])
+        out[at + 3] = _unit(servers.copying[s] / servers.bandwidth[s])
+        out[at + 4] = _unit(servers.stored[s] / servers.capacity[s])
+        out[at + 5] = _unit(servers.flights[s] / 8.0)
         at += SERVER_WIDTH
+        for r in range(_racks(public)):
+            out[at + r] = servers.rack[s] == r
+        at += _racks(public)
 
 
 @kernel
@@ -217,6 +234,9 @@ def _observe_slot(public: Any, out: Any) -> None:
     out[at + 14] = _unit(0.5 * total / servers.up.shape[0])
     out[at + 15] = _unit(0.5 * largest)
     out[at + 16] = _unit(0.5 * public.work_per_traffic / settings.slot_seconds)
+    could_move = 600.0 * settings.copy_share * settings.bandwidth_bytes_per_second * servers.up.shape[0]
+    out[at + 17] = _unit(public.recently_moved / could_move)
+    out[at + 18] = _unit(public.storage_factor / settings.capacity_ratio)
 
 
 @kernel

@@ -22,6 +22,7 @@ from psgym.envs.cluster.attributes import with_attributes
 from psgym.envs.cluster.config import (
     ALLOCATION_RULES,
     CAPACITY_RULES,
+    HEATS,
     INITIAL_PLANS,
     OBSERVATIONS,
     PLACEMENTS,
@@ -34,7 +35,7 @@ from psgym.envs.cluster.speed import ASYNCHRONOUS, SYNCHRONOUS, curve
 HORIZONS = (1, 3, 12)
 """Slots ahead for which every observation holds a forecast."""
 
-TERMS = ("unfinished", "nodes", "copies", "unavailable", "stall", "hot_traffic")
+TERMS = ("unfinished", "nodes", "copies", "unavailable", "stall", "hot_traffic", "storage")
 """Names of the cost terms, in the order of every array of them."""
 
 NO_COPY, LIVE_COPY, IN_FLIGHT = 0, 1, 2
@@ -43,6 +44,7 @@ _CODES = {
     "initial": INITIAL_PLANS,
     "placement": PLACEMENTS,
     "observation": OBSERVATIONS,
+    "rule_heat": HEATS,
     "allocation_rule": ALLOCATION_RULES,
     "replica_rule": REPLICA_RULES,
     "capacity_rule": CAPACITY_RULES,
@@ -165,6 +167,9 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("bandwidth", "f8", servers),
             ("demand", "f8", servers),  # bytes/s asked of it, mean over the last slot
             ("utilisation", "f8", servers),  # demand over effective bandwidth, mean over the last slot
+            ("trend", "f8", servers),  # moving average of the utilisation, half-life as the heat's
+            ("copying", "f8", servers),  # bytes/s of copies from and to it, mean over the last slot
+            ("down_slot", "i8", servers),  # slot of the newest outage
             ("flights", "i8", servers),
             ("feasible", "i1", servers),  # scratch of the rules: servers that may take a copy
             ("holder", "i1", servers),  # scratch: servers that hold a copy
@@ -176,6 +181,11 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
         [
             ("size", "f8", datasets),
             ("heat", "f8", datasets),  # bytes/s, exponentially decayed
+            ("heat_medium", "f8", datasets),  # the same with a half-life of 2 min
+            ("heat_short", "f8", datasets),  # and of 30 s
+            ("announced", "f8", datasets),  # bytes/s that waiting bursts will ask for
+            ("longest_wait", "f8", datasets),  # seconds for which a burst has waited
+            ("bursting", "i8", datasets),  # readers of bursts that read it now
             ("demand", "f8", datasets),  # bytes/s, mean over the last slot
             ("copies", "i8", datasets),  # on disk
             ("live", "i8", datasets),  # on disks of servers that are up
@@ -183,6 +193,8 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("readers", "i8", datasets),  # unfinished jobs that need it
             ("per_copy", "f8", datasets),  # heat over the copies live and in flight, when the slot opened (bytes/s)
             ("changed", "i8", datasets),  # this slot: +1 a copy was added, -1 dropped
+            ("changed_slot", "i8", datasets),  # slot of the last change
+            ("added_slot", "i8", datasets),  # slot of the last addition
             ("placed", "i1", (config.datasets, config.data_servers)),
         ]
     )
@@ -208,6 +220,8 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("capacity_change", "i8"),  # nodes ordered in this slot: > 0 up, < 0 down
             ("traffic", "f8"),  # of the slot that has ended, over its training mean
             ("forecast", "f8", (len(HORIZONS), 3)),  # mean, low, high
+            ("storage_factor", "f8"),  # bytes stored and reserved over the bytes of all datasets
+            ("recently_moved", "f8"),  # bytes copied, forgotten with a time constant of 10 min
             ("work_per_traffic", "f8"),  # moving average of arrived work (share of cluster x s) per unit of traffic
             ("known_jobs", "i8"),
             ("active_count", "i8"),
@@ -270,6 +284,13 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("bytes_read", "f8"),  # by jobs: samples processed x bytes per sample
             ("copies_added", "i8"),
             ("copies_dropped", "i8"),
+            ("flaps", "i8"),  # drops within 10 min of an addition to the same dataset
+            ("bytes_of_bursts", "f8"),  # read by bursts
+            ("storage_factor", "f8"),  # bytes stored over bytes of all datasets, summed over slots
+            ("latency_mean", "f8"),  # of reads (s), summed over slots with reads
+            ("latency_p95", "f8"),
+            ("latency_p99", "f8"),
+            ("latency_slots", "i8"),
             ("load_max_over_mean", "f8"),  # summed over sub-slots with load
             ("load_variation", "f8"),
             ("loaded_substeps", "i8"),
@@ -300,8 +321,14 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("background_demand", "f8"),  # bytes/s of all background readers
             ("background_lost", "f8"),  # bytes/s of those whose dataset has no live copy
             ("holder", "i2", (config.datasets, config.data_servers)),  # servers of the live copies, first
+            ("copying_sum", "f8", (config.data_servers,)),
+            ("effective", "f8", (config.data_servers,)),  # bytes/s that copies left to reads, mean over the slot
+            ("burst_count", "i8"),
+            ("bursts", "i8", (config.max_bursts,)),  # those that read
+            ("burst_left", "f8", (config.max_bursts,)),  # bytes that each has still to read
+            ("burst_asked", "f8", (config.max_bursts,)),  # bytes/s that each would read in the sub-slot
             ("read_count", "i8"),
-            ("read", "i8", (config.datasets,)),  # datasets that running jobs read in this slot
+            ("read", "i8", (config.datasets,)),  # datasets that running jobs or bursts read in this slot
             ("is_read", "i1", (config.datasets,)),
             ("job_demand", "f8", (config.datasets,)),  # of those: bytes/s of the sub-slot
             ("job_readers", "i8", (config.datasets,)),
@@ -326,6 +353,15 @@ def _scenario_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("multiplier", "f8", (6,)),  # true coefficients over the kind's
         ]
     )
+    burst = _record(
+        [
+            ("announced_slot", "i8"),  # the first at whose beginning it is known
+            ("start_slot", "i8"),  # it reads from the beginning of this slot, -1 if it did before the first
+            ("dataset", "i8"),
+            ("readers", "i8"),
+            ("bytes", "f8"),
+        ]
+    )
     return _record(
         [
             ("key", "u8"),
@@ -336,6 +372,8 @@ def _scenario_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("forecast", "f8", (config.slots, len(HORIZONS), 3)),
             ("background", "f4", (config.slots, config.datasets)),  # bytes/s
             ("dataset_size", "f8", (config.datasets,)),
+            ("burst_count", "i8"),
+            ("bursts", burst, (config.max_bursts,)),
             ("jobs", job, (config.max_jobs,)),
         ]
     )

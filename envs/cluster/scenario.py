@@ -11,18 +11,26 @@ from typing import Any
 
 import numpy as np
 
+from psgym.envs.cluster.bursts import draw_bursts, mean_burst_demand, start_bursts
+from psgym.envs.cluster.chance import geometric, poisson
+from psgym.envs.cluster.copies import may_hold
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.records import LIVE_COPY
 
-BURST_SECONDS = 3600.0
-"""Time constant of a burst of demand for one dataset (s)."""
 LIST_JITTER = 0.1
 """Relative jitter of the sizes of a fixed list of jobs."""
 
 
 @kernel
-def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
+def begin_episode(states: Any, scenarios: Any, index: int, rng: Any, popularity: Any) -> bool:
     """Draws scenario ``index`` (traffic and forecast are there already) and the state before its first slot.
+
+    Args:
+        states, scenarios: Batches of clusters.
+        index: Number of the cluster.
+        rng: The environment's generator.
+        popularity: Share of each dataset in what is read, for the slot before the first and for each slot, shape
+            ``(slots + 1, datasets)``; with no rows it follows Zipf's law, drifts, and bursts.
 
     Returns:
         False if more jobs arrive than the records can hold.
@@ -34,19 +42,40 @@ def begin_episode(states: Any, scenarios: Any, index: int, rng: Any) -> bool:
     )
     weights = _zipf_weights(scenario.dataset_size.shape[0], settings.zipf_exponent)
     order = _shuffled(scenario.dataset_size.shape[0], rng)
-    bursts = np.zeros(order.shape[0])
+    logged = popularity.shape[0] > 0
+    if logged:
+        for k in range(order.shape[0]):
+            order[k] = k
+    total = settings.background_utilisation * settings.data_servers * settings.bandwidth_bytes_per_second
+    if logged:  # a log has its bursts in its popularity
+        total += mean_burst_demand(settings)
     _draw_sizes(settings, scenario, rng)
     scenario.job_count = 0
     complete = True
     for slot in range(settings.slots):
-        _drift(settings, order, bursts, rng)
+        if not logged:
+            _drift(settings, order, rng)
         if slot == 0:  # a log of the slot before would show as much
-            _draw_background(settings, scenario.traffic[0], order, weights, bursts, state.public.datasets.heat)
-        _draw_background(settings, scenario.traffic[slot + 1], order, weights, bursts, scenario.background[slot])
+            if logged:
+                _copy(popularity[0], weights)
+            _draw_background(total * scenario.traffic[0], order, weights, state.public.datasets.heat)
+        if logged:
+            _copy(popularity[slot + 1], weights)
+        _draw_background(total * scenario.traffic[slot + 1], order, weights, scenario.background[slot])
         complete = _draw_arrivals(settings, scenario, slot, order, weights, rng) and complete
+    scenario.burst_count = 0
+    if not logged:
+        draw_bursts(settings, scenario, rng)
     _start_state(state, scenario, rng)
+    _start_heat(state, scenario)
     state.hidden.event = True
     return complete
+
+
+@kernel
+def _copy(values: Any, out: Any) -> None:
+    for k in range(out.shape[0]):
+        out[k] = values[k]
 
 
 @kernel
@@ -81,57 +110,26 @@ def _draw_sizes(settings: Any, scenario: Any, rng: Any) -> None:
 
 
 @kernel
-def _poisson(mean: float, rng: Any) -> int:
-    """Knuth's product of uniforms, in parts small enough for the exponential not to underflow."""
-    count = 0
-    while mean > 0.0:
-        part = min(mean, 100.0)
-        mean -= part
-        product, limit = rng.random(), math.exp(-part)
-        while product > limit:
-            count += 1
-            product *= rng.random()
-    return count
-
-
-@kernel
-def _geometric(mean: float, rng: Any) -> int:
-    """Number of trials up to the first success, with the given mean (at least 1)."""
-    if mean <= 1.0:
-        return 1
-    return 1 + int(math.log(1.0 - rng.random()) / math.log(1.0 - 1.0 / mean))
-
-
-@kernel
-def _drift(settings: Any, order: Any, bursts: Any, rng: Any) -> None:
-    """Lets some datasets swap ranks, old bursts fade and new ones break out."""
+def _drift(settings: Any, order: Any, rng: Any) -> None:
+    """Lets some datasets swap ranks."""
     count = order.shape[0]
     hours = settings.slot_seconds / 3600.0
-    for _ in range(_poisson(settings.popularity_drift * count * hours, rng)):
+    for _ in range(poisson(settings.popularity_drift * count * hours, rng)):
         a, b = int(rng.random() * count), int(rng.random() * count)
         order[a], order[b] = order[b], order[a]
-    fade = math.exp(-settings.slot_seconds / BURST_SECONDS)
-    for d in range(count):
-        bursts[d] *= fade
-    for _ in range(_poisson(settings.bursts_per_day * hours / 24.0, rng)):
-        d = int(rng.random() * count)
-        bursts[d] -= settings.burst_share * math.log(1.0 - rng.random())
 
 
 @kernel
-def _draw_background(settings: Any, traffic: float, order: Any, weights: Any, bursts: Any, out: Any) -> None:
-    """Writes the demand of the background readers in a slot: it follows the traffic, but for the bursts."""
-    total = settings.background_utilisation * settings.data_servers * settings.bandwidth_bytes_per_second
-    level = total * traffic
+def _draw_background(total: float, order: Any, weights: Any, out: Any) -> None:
+    """Writes the demand of the steady readers of each dataset."""
     for rank in range(order.shape[0]):
-        d = order[rank]
-        out[d] = level * weights[rank] + total * bursts[d]
+        out[order[rank]] = total * weights[rank]
 
 
 @kernel
 def _draw_arrivals(settings: Any, scenario: Any, slot: int, order: Any, weights: Any, rng: Any) -> bool:
     """Batches of jobs; those of a batch share kind, mode and dataset, as the runs of one user's sweep do."""
-    batches = _poisson(settings.arrivals * scenario.traffic[slot + 1] / settings.batch_jobs, rng)
+    batches = poisson(settings.arrivals * scenario.traffic[slot + 1] / settings.batch_jobs, rng)
     times = np.empty(batches)
     for b in range(batches):
         time, at = (slot + rng.random()) * settings.slot_seconds, b
@@ -143,7 +141,7 @@ def _draw_arrivals(settings: Any, scenario: Any, slot: int, order: Any, weights:
         kind = settings.kind_list[int(rng.random() * settings.kind_count)]
         mode = 1 if rng.random() < settings.asynchronous_share else 0
         dataset = order[_rank(weights, rng.random())]
-        for _ in range(_geometric(settings.batch_jobs, rng)):
+        for _ in range(geometric(settings.batch_jobs, rng)):
             if settings.job_list > 0 and scenario.job_count == settings.job_list:
                 return True
             if scenario.job_count == scenario.jobs.shape[0]:
@@ -197,25 +195,47 @@ def _start_state(state: Any, scenario: Any, rng: Any) -> None:
         servers.rack[s] = s % settings.racks
         servers.capacity[s] = settings.capacity_ratio * total / servers.up.shape[0]
         servers.bandwidth[s] = settings.bandwidth_bytes_per_second
-    for copy in range(settings.initial_copies):
+    for _ in range(settings.initial_copies):
         for d in range(datasets.size.shape[0]):
-            _store_copy(public, d, copy, rng)
+            _store_copy(public, d, rng)
 
 
 @kernel
-def _store_copy(public: Any, dataset: int, copy: int, rng: Any) -> None:
-    """Stores a first copy on the emptier of two random servers with room; none where there is no room."""
+def _start_heat(state: Any, scenario: Any) -> None:
+    """Completes the heat at the first decision with the bursts that read already, and sets the load that it makes."""
+    datasets, servers = state.public.datasets, state.public.servers
+    start_bursts(state, scenario, True)
+    stored, size = 0.0, 0.0
+    for d in range(datasets.heat.shape[0]):
+        datasets.heat[d] += datasets.bursting[d] * state.public.settings.reader_bytes_per_second
+        datasets.heat_medium[d] = datasets.heat[d]
+        datasets.heat_short[d] = datasets.heat[d]
+        datasets.demand[d] = datasets.heat[d]
+        size += datasets.size[d]
+        for s in range(servers.up.shape[0]):
+            if datasets.placed[d, s] == LIVE_COPY:
+                servers.demand[s] += datasets.demand[d] / datasets.live[d]
+        datasets.changed_slot[d] = -1000000
+        datasets.added_slot[d] = -1000000
+    for s in range(servers.up.shape[0]):
+        servers.utilisation[s] = servers.demand[s] / servers.bandwidth[s]
+        servers.trend[s] = servers.utilisation[s]
+        stored += servers.stored[s]
+    state.public.storage_factor = stored / size
+
+
+@kernel
+def _store_copy(public: Any, dataset: int, rng: Any) -> None:
+    """Stores a first copy on the emptier of two random servers that may hold it; none where none may."""
     servers, datasets = public.servers, public.datasets
     count = servers.up.shape[0]
-    best = -1
     first = int(rng.random() * count)
     second = int(rng.random() * count)
+    best = -1
     for attempt in range(count + 2):
         s = first if attempt == 0 else (second if attempt == 1 else attempt - 2)
-        room = servers.capacity[s] - servers.stored[s]
-        if datasets.placed[dataset, s] != LIVE_COPY and datasets.size[dataset] <= room:
-            if best < 0 or servers.stored[s] < servers.stored[best]:
-                best = s
+        if may_hold(public, dataset, s) and (best < 0 or servers.stored[s] < servers.stored[best]):
+            best = s
         if attempt >= 1 and best >= 0:
             break
     if best < 0:

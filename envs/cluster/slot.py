@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from psgym.envs.cluster.bursts import advance_bursts, announce_bursts, ask_for_bursts
 from psgym.envs.cluster.capacity import draw_node_failures, switch_off_drained, update_nodes
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import (
@@ -19,7 +21,7 @@ from psgym.envs.cluster.planning import choose_candidates, choose_window, count_
 from psgym.envs.cluster.rules.parts import run_rules
 from psgym.envs.cluster.storage import end_storage_slot, move_copies, spread_load, start_storage_slot
 
-UNFINISHED, NODES, COPIES, UNAVAILABLE, STALL, HOT_TRAFFIC = range(6)
+UNFINISHED, NODES, COPIES, UNAVAILABLE, STALL, HOT_TRAFFIC, STORAGE = range(7)
 
 
 @kernel
@@ -34,13 +36,16 @@ def live_slot(state: Any, scenario: Any, outcome: Any) -> None:
     start_storage_slot(state, scenario)
     moved, demanded, hot = totals.bytes_moved, totals.bytes_demanded, totals.bytes_hot
     served = totals.bytes_served
+    ended = False
     for substep in range(settings.substeps):
         strike_failed_nodes(state, substep)
-        moving = move_copies(state, scenario)
-        if ask_for_data(state) or moving or substep == 0:
+        changed = move_copies(state, scenario) or ended or substep == 0
+        changed = ask_for_data(state) or changed
+        if ask_for_bursts(state, scenario) or changed:
             spread_load(state, scenario)
         hidden.substeps_held += 1
         make_progress(state, substep)
+        ended = advance_bursts(state, scenario)
     end_storage_slot(state, scenario)
     node_seconds = _powered_seconds(state)
     unfinished, event = close_jobs(state, scenario)
@@ -56,6 +61,8 @@ def live_slot(state: Any, scenario: Any, outcome: Any) -> None:
     terms[COPIES] = settings.copy_price * (totals.bytes_moved - moved) / 1e12
     terms[UNAVAILABLE] = settings.unavailable_price * hidden.unavailable_seconds / 3600.0
     terms[STALL], terms[HOT_TRAFFIC] = 0.0, 0.0
+    terms[STORAGE] = settings.storage_price * hours * max(0.0, public.storage_factor - settings.storage_target)
+    _forget_moves(public, totals.bytes_moved - moved)
     if demanded > 0.0:
         terms[STALL] = settings.stall_price * hours * max(0.0, 1.0 - (totals.bytes_served - served) / demanded)
         terms[HOT_TRAFFIC] = settings.hot_traffic_price * hours * (totals.bytes_hot - hot) / demanded
@@ -64,6 +71,12 @@ def live_slot(state: Any, scenario: Any, outcome: Any) -> None:
     public.slot += 1
     _note_end(state, scenario, outcome)
     hidden.event = event or waited > 0.0
+
+
+@kernel
+def _forget_moves(public: Any, moved: float) -> None:
+    """Keeps what was copied in about the last ten minutes."""
+    public.recently_moved = public.recently_moved * math.exp(-public.settings.slot_seconds / 600.0) + moved
 
 
 @kernel
@@ -125,6 +138,7 @@ def open_slot(state: Any, scenario: Any) -> None:
     event = update_nodes(state) or event
     recount_fits(public)
     choose_window(public)
+    announce_bursts(state, scenario)
     choose_candidates(public)
     public.planning = False
     if event:

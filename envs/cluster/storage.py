@@ -12,23 +12,30 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from psgym.envs.cluster.bursts import start_bursts
 from psgym.envs.cluster.capacity import repair_seconds
 from psgym.envs.cluster.chance import SERVER_FAILURE, SERVER_REPAIR, uniform
 from psgym.envs.cluster.copies import end_flight
 from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.records import LIVE_COPY
+from psgym.envs.cluster.recovery import recover
 from psgym.replicas.heat import decay, updated_heat
+from psgym.replicas.latency import cluster_mean, cluster_p95, cluster_p99
 
 HOT_UTILISATION = 0.9
 """A server above this utilisation counts as hot in the metric of hot traffic."""
+MEDIUM_HALF_LIFE, SHORT_HALF_LIFE = 120.0, 30.0
+"""Half-lives of the heats beside the one that the configuration names (s)."""
 
 
 @kernel
 def start_storage_slot(state: Any, scenario: Any) -> None:
-    """Lets servers fail whose calendar says so, clears the sums of the slot, and lists the datasets that jobs read."""
+    """Lets servers fail whose calendar says so, clears the sums of the slot, and lists what jobs and bursts read."""
     public, hidden = state.public, state.hidden
     _draw_outages(public, hidden, scenario)
+    start_bursts(state, scenario, False)
     for s in range(public.servers.up.shape[0]):
+        hidden.copying_sum[s] = 0.0
         hidden.demand_sum[s] = 0.0
         hidden.utilisation_sum[s] = 0.0
         hidden.server_copying[s] = 0.0
@@ -39,14 +46,20 @@ def start_storage_slot(state: Any, scenario: Any) -> None:
         hidden.is_read[hidden.read[r]] = False
     hidden.read_count = 0
     for k in range(hidden.running_count):
-        d = public.jobs[hidden.running[k]].dataset
-        if not hidden.is_read[d]:
-            hidden.is_read[d] = True
-            hidden.read[hidden.read_count] = d
-            hidden.read_count += 1
-            hidden.job_demand[d] = 0.0
-            hidden.job_demand_sum[d] = 0.0
+        _list_read(hidden, public.jobs[hidden.running[k]].dataset)
+    for k in range(hidden.burst_count):
+        _list_read(hidden, scenario.bursts[hidden.bursts[k]].dataset)
     spread_background(state, scenario)
+
+
+@kernel
+def _list_read(hidden: Any, d: int) -> None:
+    if not hidden.is_read[d]:
+        hidden.is_read[d] = True
+        hidden.read[hidden.read_count] = d
+        hidden.read_count += 1
+        hidden.job_demand[d] = 0.0
+        hidden.job_demand_sum[d] = 0.0
 
 
 @kernel
@@ -154,6 +167,10 @@ def spread_load(state: Any, scenario: Any) -> None:
             d = public.jobs[hidden.running[k]].dataset
             hidden.job_demand[d] += asked
             hidden.job_readers[d] += 1
+    for k in range(hidden.burst_count):
+        burst = scenario.bursts[hidden.bursts[k]]
+        hidden.job_demand[burst.dataset] += hidden.burst_asked[k]
+        hidden.job_readers[burst.dataset] += burst.readers
     for r in range(hidden.read_count):
         d = hidden.read[r]
         if datasets.live[d] > 0:
@@ -218,6 +235,7 @@ def _book_servers(public: Any, hidden: Any, count: int, seconds: float) -> None:
         effective = servers.bandwidth[s] - hidden.server_copying[s]
         hidden.demand_sum[s] += load * count
         hidden.utilisation_sum[s] += load / effective * count
+        hidden.copying_sum[s] += hidden.server_copying[s] * count
         if not servers.up[s]:
             continue
         served = load * share * seconds
@@ -249,10 +267,13 @@ def end_storage_slot(state: Any, scenario: Any) -> None:
     for s in range(public.servers.up.shape[0]):
         public.servers.demand[s] = hidden.demand_sum[s] / settings.substeps
         public.servers.utilisation[s] = hidden.utilisation_sum[s] / settings.substeps
+        public.servers.copying[s] = hidden.copying_sum[s] / settings.substeps
+        hidden.effective[s] = public.servers.bandwidth[s] - public.servers.copying[s]
         if not public.servers.up[s] and hidden.server_repair_seconds[s] <= now:
             _bring_up(public, s)
     row = scenario.background[public.slot % scenario.background.shape[0]]
     factor = decay(settings.slot_seconds, settings.heat_half_life_seconds)
+    medium, short = decay(settings.slot_seconds, MEDIUM_HALF_LIFE), decay(settings.slot_seconds, SHORT_HALF_LIFE)
     for d in range(datasets.size.shape[0]):
         demand = float(row[d])
         if hidden.is_read[d]:
@@ -262,12 +283,37 @@ def end_storage_slot(state: Any, scenario: Any) -> None:
             datasets.heat[d] = updated_heat(
                 datasets.heat[d], demand * settings.slot_seconds, settings.slot_seconds, factor
             )
+        datasets.heat_medium[d] = medium * datasets.heat_medium[d] + (1.0 - medium) * datasets.demand[d]
+        datasets.heat_short[d] = short * datasets.heat_short[d] + (1.0 - short) * datasets.demand[d]
         datasets.changed[d] = 0
+    _note_storage(public, hidden, factor)
+    recover(public)
+
+
+@kernel
+def _note_storage(public: Any, hidden: Any, factor: float) -> None:
+    """Books what is stored and how long reads took in the slot, and moves the trends of the servers."""
+    servers, totals, request = public.servers, hidden.totals, public.settings.request_bytes
+    stored, size = 0.0, 0.0
+    for d in range(public.datasets.size.shape[0]):
+        size += public.datasets.size[d]
+    for s in range(servers.up.shape[0]):
+        stored += servers.stored[s]
+        servers.trend[s] = factor * servers.trend[s] + (1.0 - factor) * servers.utilisation[s]
+    public.storage_factor = stored / size
+    totals.storage_factor += public.storage_factor
+    mean = cluster_mean(request, servers.demand, hidden.effective)
+    if mean > 0.0:
+        totals.latency_mean += mean
+        totals.latency_p95 += cluster_p95(request, servers.demand, hidden.effective)
+        totals.latency_p99 += cluster_p99(request, servers.demand, hidden.effective)
+        totals.latency_slots += 1
 
 
 @kernel
 def _take_down(public: Any, server: int) -> None:
     public.servers.up[server] = False
+    public.servers.down_slot[server] = public.slot
     for d in range(public.datasets.size.shape[0]):
         if public.datasets.placed[d, server] == LIVE_COPY:
             public.datasets.live[d] -= 1

@@ -117,7 +117,8 @@ def noise_and_restarts(env: ClusterEnv) -> dict[tuple[str, int], float]:
         if secret["finish_seconds"] > 0:
             continue
         seen["noise", k] = float(job["observed_speed"] / secret["true_speed"])
-        if secret["run_seconds"] == secret["since_checkpoint"] and not secret["lost_task"]:
+        began = secret["run_seconds"] == secret["since_checkpoint"] and secret["pause_seconds"] > 5.0  # no checkpoint
+        if began and not secret["lost_task"]:
             seen["restart", k] = float(secret["pause_seconds"])
     return seen
 

@@ -87,7 +87,7 @@ def test_a_drained_return_is_minus_the_summed_completion_times(seed: int) -> Non
 
 @each_env
 def test_the_terms_of_a_reward_sum_to_it(make: type[ClusterEnv]) -> None:
-    env = make(preset="small", **BUSY, stall_price=3.0, hot_traffic_price=2.0)
+    env = make(preset="small", **BUSY, stall_price=3.0, hot_traffic_price=2.0, storage_price=1.0, storage_target=1.0)
     env.reset(seed=2)
     policy, seen = at_random(3), set()
     for _ in range(400):
@@ -136,7 +136,7 @@ def test_incremental_updates_equal_a_full_refresh(make: type[ClusterEnv], initia
     env.reset(seed=2)
     simulation, grown = env.simulation, 0
     policies = itertools.cycle([at_random(3), greedy])
-    for _ in range(500):
+    for _ in range(900):
         before = env.public["jobs"]["workers"].sum() + env.public["jobs"]["servers"].sum()
         _, _, _, truncated, info = env.step(next(policies)(env))
         after = env.public["jobs"]["workers"].sum() + env.public["jobs"]["servers"].sum()
