@@ -56,6 +56,7 @@ REPORTED = (
 """Metrics of a result, each at the end of the drained day."""
 
 COMPLETION = ("mean_completion_seconds", "median_completion_seconds", "p99_completion_seconds")
+NO_POLICIES = ("oracle", "bound")
 MOST_VALIDATION_DAYS = 10
 SECONDARY_RESAMPLES = 2000
 """Bootstrap samples for metrics other than the primary one, about which no claim is made."""
@@ -88,6 +89,8 @@ def compare(
     progress: Callable[[str], None] = lambda message: None,
     jobs: str | None = None,
     workers: Workers | None = None,
+    accesses: str | None = None,
+    accesses_column: str | None = None,
 ) -> Result:
     """Run policies on the same drained test days and compare each with the strongest rule.
 
@@ -112,6 +115,8 @@ def compare(
         progress: Called with a message after each policy.
         jobs: File of jobs that arrive instead of synthetic ones; then the traffic is that of their submissions.
         workers: Who lives through the days; this process if None.
+        accesses: File of accesses that drives the popularity of datasets.
+        accesses_column: Column of the objects in it.
 
     Raises:
         PolicyError: If a name does not fit the id.
@@ -121,8 +126,10 @@ def compare(
     candidates = [*heuristic_candidates(view_id, [name for name in policies if name != BEST], seed, tune), *learned]
     _check_names(candidates)
     arguments = {"preset": preset, "config": config, "traffic": traffic, "traffic_column": traffic_column, "jobs": jobs}
+    arguments |= {"accesses": accesses, "accesses_column": accesses_column}
     test = make_days(view_id, "test", seed, days, workers=workers, **arguments)  # type: ignore[arg-type]
-    again: dict[str, Any] = {"config": test.config, "traffic": test.traffic, "workers": workers}
+    again: dict[str, Any] = {"config": test.config, "traffic": test.traffic, "accesses": test.accesses}
+    again["workers"] = workers
     validation = make_days(view_id, "validation", seed, validation_days, **again)
     primary = VIEWS[view_id].primary
     played = []
@@ -180,14 +187,14 @@ def _result(test: Days, preset: str, seed: int, validation_days: int, played: Se
     primary = VIEWS[test.view_id].primary
     reference = _best_heuristic(played, lambda run: run.metrics[primary])
     paired = {one.candidate.name: _paired(one.run, reference.run, primary) for one in played if one is not reference}
-    # An oracle is no policy that could be run: it claims nothing, and so takes no part in the correction.
-    claims = [one.candidate.name for one in played if one is not reference and one.candidate.kind != "oracle"]
+    # An oracle or a bound is no policy that could be run: it claims nothing, and takes no part in the correction.
+    claims = [one.candidate.name for one in played if one is not reference and one.candidate.kind not in NO_POLICIES]
     adjusted = holm({name: paired[name][primary].p_value for name in claims})
     rows = [
         _row(one, reference.candidate.name, primary, paired.get(one.candidate.name), adjusted.get(one.candidate.name))
         for one in played
     ]
-    rows.sort(key=lambda row: row.metrics[primary].mean)
+    rows.sort(key=lambda row: (row.kind == "bound", row.metrics[primary].mean))
     bound = _bound(test, reference.run, primary)
     return Result(
         env=test.view_id,
@@ -264,7 +271,7 @@ def _row(
     run, candidate = played.run, played.candidate
     learned = candidate.kind == "learned"
     verdict = None
-    if paired is not None and candidate.kind != "oracle":
+    if paired is not None and candidate.kind not in NO_POLICIES:
         verdict = winner(candidate.name, reference, paired[primary], adjusted, candidate_learned=learned)
     return Row(
         policy=candidate.name,

@@ -20,6 +20,7 @@ from psgym.agents.policies import (
     PriorityPolicy,
     check_policy,
     make_policy,
+    policy_kind,
     usual_policies,
 )
 from psgym.agents.priorities import PrioritySet, read_priorities, shipped_sets
@@ -92,7 +93,8 @@ def _heuristic(name: str, view_id: str, seed: int, tune: bool) -> Candidate:
     plans = "allocation" in VIEWS[view_id].decides and name not in SIMPLE
     choices = tuple(_choices(name, view_id, seed, tune)) if name not in SIMPLE else ()
     initials = INITIAL_PLANS if plans else (None,)
-    return Candidate(name, _maker(name, view_id, seed), initials=initials, choices=choices)
+    kind = policy_kind(name, view_id)
+    return Candidate(name, _maker(name, view_id, seed), kind, initials=initials, choices=choices)
 
 
 def _maker(name: str, view_id: str, seed: int) -> PolicyMaker:

@@ -39,6 +39,10 @@ class Common:
     """Column of the traffic file; None: `value`, or the only one that can be meant."""
     jobs: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """CSV file (plain, .gz or .zst) of jobs that arrive instead of synthetic ones; None: synthetic jobs."""
+    accesses: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """CSV file (plain or .gz) of accesses to objects that drives the popularity of datasets; None: Zipf's law."""
+    accesses_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Column of the objects; None: `object`. An optional column `timestamp` says when."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of the results; None: a new one in runs/."""
     no_progress: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -223,6 +227,8 @@ def _train(command: Train) -> None:
         found.get("cluster", {}),
         found.get("algorithm", {}),
         _text(command.jobs),
+        _text(command.accesses),
+        command.accesses_column,
     )
     folder = make_folder(command.out, f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}", command.seed)
     write_config(folder / "config.json", training)
@@ -280,6 +286,8 @@ def _compare(
             learned,
             progress=report,
             jobs=_text(command.jobs),
+            accesses=_text(command.accesses),
+            accesses_column=command.accesses_column,
             **more,
         )
     paths = write_report(comparison, folder)

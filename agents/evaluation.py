@@ -15,6 +15,7 @@ from psgym.agents.bound import lower_bound
 from psgym.agents.policies import Policy
 from psgym.agents.seeds import Part, episode_seeds
 from psgym.agents.workers import LocalWorkers, Workers
+from psgym.envs.access_log import AccessLog, read_accesses
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
@@ -39,6 +40,8 @@ class Days:
     seeds: Sequence[int]
     workers: Workers = field(default_factory=LocalWorkers)
     """Who lives through them."""
+    accesses: AccessLog | None = None
+    """Log that drives the popularity of datasets."""
 
     def split(self) -> list[Days]:
         """Return the days of each worker, in order; no worker has none."""
@@ -54,6 +57,7 @@ class Days:
             config=config,
             traffic=self.traffic,
             part=self.part,
+            accesses=self.accesses,
             autoreset_mode=AutoresetMode.DISABLED,
         )
 
@@ -104,6 +108,8 @@ def make_days(
     traffic_column: str | None = None,
     jobs: str | None = None,
     workers: Workers | None = None,
+    accesses: AccessLog | str | None = None,
+    accesses_column: str | None = None,
 ) -> Days:
     """Choose the days of a part; a file of traffic or of jobs is read once.
 
@@ -119,7 +125,9 @@ def make_days(
     settings = make_config(VIEWS[view_id].preset, preset, config, {})
     if isinstance(traffic, str):
         traffic = read_traffic(traffic, traffic_column, round(settings.slot_seconds), settings.max_load)
-    return Days(view_id, settings, traffic, part, episode_seeds(part, seed, count), workers or LocalWorkers())
+    log = read_accesses(accesses, accesses_column) if isinstance(accesses, str) else accesses
+    seeds = episode_seeds(part, seed, count)
+    return Days(view_id, settings, traffic, part, seeds, workers or LocalWorkers(), log)
 
 
 def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.priorities import STICKY, PrioritySet, nearest_set, shipped_sets
+from psgym.agents.replica_policies import KINDS, LADDER, make_rung
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import COMMIT, next_actions
 from psgym.envs.cluster.rules.priority import extend_actions
 from psgym.envs.simulation import Simulation
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, VIEWS
+
+if TYPE_CHECKING:
+    from psgym.agents.result import Kind
 
 Observation: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
 Actions: TypeAlias = NDArray[np.int64]
@@ -29,6 +33,8 @@ PRIORITIES = ("srpt-optimus-sticky", "priority")
 """Allocation rules that are sets of parameters of the priority rule, which no environment runs in its own step."""
 ALLOCATION_NAMES = {"do-nothing" if name == "none" else name: code for code, name in enumerate(ALLOCATION_RULES)}
 ALLOCATION_NAMES |= dict.fromkeys(PRIORITIES, ALLOCATION_NAMES["do-nothing"])
+LADDERS = {REPLICAS.id: LADDER}
+"""Ids whose one part has policies beyond the rules that environments run inside a step."""
 PARTS = {"capacity": CAPACITY_NAMES, "replicas": REPLICA_NAMES, "allocation": ALLOCATION_NAMES}
 """Names and codes of the rules of each part, in the order in which a composed name lists the parts."""
 
@@ -192,6 +198,9 @@ def part_names(view_id: str) -> dict[str, dict[str, int]]:
 def policy_names(view_id: str) -> tuple[str, ...]:
     """Return every name that fits an id: with several parts, every composition of their rules."""
     compositions = [""]
+    if view_id in LADDERS:
+        part_names(view_id)
+        return (*SIMPLE, *LADDERS[view_id])
     for names in part_names(view_id).values():
         compositions = [f"{start}+{name}" if start else name for start in compositions for name in names]
     looks = LOOK_AHEADS if tuple(part_names(view_id)) == ("allocation",) else ()
@@ -203,6 +212,8 @@ def usual_policies(view_id: str) -> tuple[str, ...]:
 
     They are all that fit, except that compositions of several parts vary one part of the reference at a time.
     """
+    if view_id in LADDERS:
+        return policy_names(view_id)
     parts = part_names(view_id)
     reference = REFERENCES[view_id].split("+")
     varied = [
@@ -230,8 +241,10 @@ def make_policy(name: str, env: Any, view_id: str, seed: int = 0) -> Policy:
     check_policy(name, view_id)
     if name == "random":
         return RandomPolicy(env, seed)
-    if name == "do-nothing":
+    if name == "do-nothing" or (name == "no-op" and view_id in LADDERS):
         return CommitPolicy(env)
+    if name in LADDERS.get(view_id, ()):
+        return make_rung(name, simulation_of(env))
     if name in LOOK_AHEADS:
         return _make_look_ahead(env, name == "look-ahead-oracle", seed)
     parts = part_names(view_id)
@@ -258,10 +271,17 @@ def _make_look_ahead(env: Any, oracle: bool, seed: int) -> Policy:
     return LookAheadPolicy(env, nearest_set(simulation_of(env).config), oracle=oracle, seed=seed)
 
 
+def policy_kind(name: str, view_id: str) -> Kind:
+    """Return whether a policy is a ``heuristic``, an ``oracle`` that knows the future, or a ``bound``."""
+    return KINDS.get(name, "heuristic") if view_id in LADDERS else "heuristic"
+
+
 def check_policy(name: str, view_id: str) -> None:
     """Raise PolicyError if a name does not fit an id."""
     parts = part_names(view_id)
-    if name in SIMPLE or (name in LOOK_AHEADS and tuple(parts) == ("allocation",)):
+    if view_id in LADDERS and name not in policy_names(view_id):
+        raise _misfit(name, view_id)
+    if name in SIMPLE or view_id in LADDERS or (name in LOOK_AHEADS and tuple(parts) == ("allocation",)):
         return
     rules = name.split("+")
     if len(rules) != len(parts):
@@ -273,6 +293,9 @@ def check_policy(name: str, view_id: str) -> None:
 
 
 def _misfit(name: str, view_id: str, why: str = "") -> PolicyError:
+    if view_id in LADDERS:
+        names = policy_names(view_id)
+        return PolicyError(f"no policy {name!r} for {view_id}{_hint(name, names)}: names are {', '.join(names)}")
     shape = "+".join(f"({'|'.join(names)})" for names in part_names(view_id).values())
     near = "" if why else _hint(name, policy_names(view_id))
     return PolicyError(f"no policy {name!r} for {view_id}{near}: {why}names are {', '.join(SIMPLE)} or {shape}")

@@ -46,6 +46,10 @@ class Training:
     """Arguments of the algorithm that differ from the defaults."""
     jobs: str | None = None
     """File of jobs that arrive instead of synthetic ones."""
+    accesses: str | None = None
+    """File of accesses that drives the popularity of datasets."""
+    accesses_column: str | None = None
+    """Column of the objects in it."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -63,6 +67,8 @@ class Training:
             traffic_column=self.traffic_column,
             part="train",
             jobs=self.jobs,
+            accesses=self.accesses,
+            accesses_column=self.accesses_column,
             spread=True,
             **self.cluster,
         )

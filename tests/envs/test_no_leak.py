@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from psgym.agents.policies import make_policy
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.env import AllocationEnv, CapacityEnv, ClusterEnv, FullClusterEnv, ReplicasEnv
@@ -32,6 +33,15 @@ def scramble(simulation: Simulation, rng: np.random.Generator) -> None:
     scenario["traffic"][slot + 1 :] = rng.permutation(scenario["traffic"][slot + 1 :])
     scenario["forecast"][slot + 1 :] = rng.permutation(scenario["forecast"][slot + 1 :])
     scenario["background"][slot:] = rng.permuted(scenario["background"][slot:], axis=1)
+    bursts = scenario["bursts"][: scenario["burst_count"]]
+    bursts["bytes"] *= rng.uniform(0.1, 10.0, len(bursts))
+    later = bursts["announced_slot"] > slot
+    bursts["dataset"][later] = rng.permutation(bursts["dataset"][later])
+    bursts["readers"][later] += 1
+    bursts["start_slot"][later] += rng.integers(0, 9, int(later.sum()))
+    waiting = (bursts["announced_slot"] <= slot) & (bursts["start_slot"] >= slot)
+    bursts["start_slot"][waiting] += rng.integers(0, 9, int(waiting.sum()))
+    state["hidden"]["burst_left"] *= rng.uniform(0.1, 10.0, len(state["hidden"]["burst_left"]))
     hidden = state["hidden"]["jobs"]
     hidden["saved"] = state["public"]["jobs"]["done"] * rng.uniform(size=hidden.shape)
     for name in ("true_speed", "pause", "since_checkpoint", "run_seconds", "stall_seconds", "pause_seconds"):
@@ -109,3 +119,30 @@ def test_what_is_seen_at_a_slot_is_the_same_under_another_future() -> None:
     assert trails[0][61] != trails[1][61]
     assert trails[0][0] == trails[2][0]
     assert trails[0][1] != trails[2][1]
+
+
+RUNGS = ("lru", "lfu", "one-threshold", "hot-cold", "scarlett", "queue-aware", "load-aware", "forecast")
+
+
+@pytest.mark.parametrize("name", RUNGS)
+def test_scrambling_the_truth_changes_no_decision_of_an_honest_rung(name: str) -> None:
+    env = ReplicasEnv(preset="small", placement="agent", **BUSY)
+    observation, _ = env.reset(seed=6)
+    policy = make_policy(name, env, "psgym/Replicas-v0")
+    for _ in range(60):
+        observation, *_ = env.step(policy.predict(observation)[0])
+    decided = policy.predict(observation)[0]
+    scramble(env.simulation, np.random.default_rng(0))
+    env.simulation.refresh(0)
+    assert policy.predict(env.simulation.observations[0])[0] == decided
+
+
+def test_the_oracle_does_read_the_future() -> None:
+    env = ReplicasEnv(preset="small", placement="agent", **BUSY)
+    env.reset(seed=6)
+    policy = make_policy("oracle", env, "psgym/Replicas-v0")
+    decided = set()
+    for seed in range(5):
+        scramble(env.simulation, np.random.default_rng(seed))
+        decided.add(int(policy.predict(env.simulation.observations[0])[0]))
+    assert len(decided) > 1

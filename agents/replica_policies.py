@@ -1,0 +1,270 @@
+"""The ladder of replica policies: faces with SB3's ``predict`` over the rules of the simulator.
+
+Each rung sees the same candidates and servers as an agent. The numbers of the rules were tuned on validation days, each
+rung by the same number of trials (``benchmarks/tune_replicas.py``), and stand in ``agents/configs/replicas.json``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.envs.cluster.config import REPLICA_RULES
+from psgym.envs.cluster.decide import next_actions
+from psgym.envs.cluster.rules.replicas import Thresholds
+from psgym.envs.simulation import Simulation
+
+if TYPE_CHECKING:
+    from psgym.agents.result import Kind
+    from psgym.predictors.base import Forecaster
+
+CONFIGS = Path(__file__).parent / "configs"
+AHEAD_SECONDS = 300.0
+"""How far the forecast and the oracle look."""
+HISTORY = 48
+"""Slots of demand that a forecast is made from."""
+
+
+class ReplicaPolicy:
+    """Any rung: one action for each cluster from :meth:`decide`."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        """Binds the policy to simulated clusters in which the agent decides about replicas alone."""
+        self.simulation = simulation
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Writes the next action of every cluster."""
+        raise NotImplementedError
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[NDArray[np.int64], Any]:
+        """Return the next action in every cluster; it is read from the public record, not from the observation."""
+        actions = np.zeros(self.simulation.count, np.int64)
+        self.decide(actions)
+        array = next(iter(observation.values())) if isinstance(observation, Mapping) else observation
+        single = array.ndim == (2 if isinstance(observation, Mapping) else 1)
+        return (actions[0] if single else actions), state
+
+
+class ThresholdPolicy(ReplicaPolicy):
+    """Hot/cold with hysteresis with numbers of its own, one threshold, and queue-aware."""
+
+    def __init__(self, simulation: Simulation, rule: Thresholds, placement: int = 0) -> None:
+        """Binds the rule; ``placement`` is one of those of ``psgym.envs.cluster.rules.ladder``."""
+        super().__init__(simulation)
+        self.rule, self.placement = rule, placement
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Lets the hottest dataset gain a copy, or the coldest lose one."""
+        from psgym.envs.cluster.rules.ladder import threshold_actions
+
+        threshold_actions(self.simulation.states, self.rule, self.placement, actions)
+
+
+class InnerPolicy(ReplicaPolicy):
+    """A rule that environments run inside their step too, with the numbers of the configuration."""
+
+    def __init__(self, simulation: Simulation, name: str) -> None:
+        """Binds a rule of ``REPLICA_RULES``."""
+        super().__init__(simulation)
+        self._code = REPLICA_RULES.index(name)
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Asks the rule."""
+        next_actions(self.simulation.states, 0, self._code, 0, actions)
+
+
+class FillPolicy(ReplicaPolicy):
+    """LRU and LFU fill: the disks are kept full of what is read most."""
+
+    def __init__(self, simulation: Simulation, rule: Any) -> None:
+        """Binds the rule, with a memory of reads for each cluster."""
+        super().__init__(simulation)
+        self.rule = rule
+        self._seen = np.full(simulation.count, -1, np.int64)
+        self._reads = np.zeros((simulation.count, simulation.config.datasets))
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Copies what is read most, where room is or is made."""
+        from psgym.envs.cluster.rules.ladder import fill_actions
+
+        fill_actions(self.simulation.states, self.rule, self._seen, self._reads, actions)
+
+
+class ScarlettPolicy(ReplicaPolicy):
+    """Scarlett: periodic plans from the most concurrent readers, within a budget of bytes."""
+
+    def __init__(self, simulation: Simulation, rule: Any) -> None:
+        """Binds the rule, with the peaks and the plan of each cluster."""
+        super().__init__(simulation)
+        self.rule = rule
+        count, datasets = simulation.count, simulation.config.datasets
+        self._seen = np.full(count, -1, np.int64)
+        self._peaks = np.zeros((count, 2, datasets), np.int64)
+        self._plans = np.zeros((count, datasets), np.int64)
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Moves towards the plan."""
+        from psgym.envs.cluster.rules.ladder import scarlett_actions
+
+        scarlett_actions(self.simulation.states, self.rule, self._seen, self._peaks, self._plans, actions)
+
+
+class LoadAwarePolicy(ReplicaPolicy):
+    """Greedy search by the load of all servers, on measured heat."""
+
+    def __init__(self, simulation: Simulation, rule: Any) -> None:
+        """Binds the numbers of the search."""
+        super().__init__(simulation)
+        self.rule = rule
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Takes the change that relieves the servers most."""
+        from psgym.envs.cluster.rules.greedy import load_aware_actions
+
+        load_aware_actions(self.simulation.states, self.rule, actions)
+
+
+class ForecastPolicy(LoadAwarePolicy):
+    """The same search on forecasts of the demand for each hot dataset, and on heat for the others."""
+
+    def __init__(self, simulation: Simulation, rule: Any, forecaster: Forecaster) -> None:
+        """Binds the search and a forecaster fitted on demand over its mean; one series for each candidate."""
+        super().__init__(simulation, rule)
+        count, datasets = simulation.count, simulation.config.datasets
+        self._forecaster = forecaster.fork()
+        self._ahead = max(1, round(AHEAD_SECONDS / simulation.config.slot_seconds))
+        self._seen = np.full(count, -1, np.int64)
+        self._history = np.zeros((count, HISTORY, datasets))
+        self._known = np.zeros(count, np.int64)
+        self._forecasts = np.full((count, datasets), np.nan)
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Forecasts at the beginning of each slot, then searches."""
+        from psgym.envs.cluster.rules.greedy import forecast_actions
+
+        public = np.asarray(self.simulation.states)["public"]
+        for index in np.flatnonzero(public["slot"] != self._seen).tolist():
+            self._look_ahead(index, public[index])
+        forecast_actions(self.simulation.states, self.rule, self._forecasts, actions)
+
+    def _look_ahead(self, index: int, public: Any) -> None:
+        slot = int(public["slot"])
+        if slot < self._seen[index]:
+            self._known[index] = 0
+        self._seen[index] = slot
+        history = self._history[index]
+        history[:-1] = history[1:]
+        history[-1] = public["datasets"]["demand"] if slot > 0 else public["datasets"]["heat"]
+        self._known[index] = known = min(HISTORY, self._known[index] + 1)
+        self._forecasts[index] = np.nan
+        bandwidth = self.simulation.config.bandwidth_bytes_per_second
+        candidates = public["candidate"]
+        for dataset in candidates[: len(candidates) - len(candidates) // 2].tolist():
+            series = history[HISTORY - known :, dataset] / bandwidth
+            mean = self._forecaster.refit(series).predict(self._ahead).mean.mean()
+            self._forecasts[index, dataset] = max(0.0, float(mean)) * bandwidth
+
+
+class OraclePolicy(LoadAwarePolicy):
+    """The same search on the true demand of the next five minutes, which no policy can know."""
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Reads the future from the scenario."""
+        from psgym.envs.cluster.rules.greedy import oracle_actions
+
+        simulation = self.simulation
+        ahead = max(1, round(AHEAD_SECONDS / simulation.config.slot_seconds))
+        oracle_actions(simulation.states, simulation.scenarios, self.rule, ahead, actions)
+
+
+class FullReplication(ReplicaPolicy):
+    """Every dataset on every server, whatever the disks hold and copies cost: a bound, which no policy can reach.
+
+    It does not act: it changes the clusters at the beginning of their episodes.
+    """
+
+    def decide(self, actions: NDArray[np.int64]) -> None:
+        """Fills all servers once, then commits."""
+        from psgym.envs.cluster.rules.ladder import replicate_fully
+
+        replicate_fully(self.simulation.states)
+        actions[:] = 0
+
+
+def _thresholds(numbers: Mapping[str, Any]) -> Thresholds:
+    return Thresholds(**numbers)
+
+
+def _fill(numbers: Mapping[str, Any]) -> Any:
+    from psgym.envs.cluster.rules.ladder import Fill
+
+    return Fill(**numbers)
+
+
+def _scarlett(numbers: Mapping[str, Any]) -> Any:
+    from psgym.envs.cluster.rules.ladder import Scarlett
+
+    return Scarlett(**numbers)
+
+
+def _search(numbers: Mapping[str, Any]) -> Any:
+    from psgym.envs.cluster.rules.greedy import Search
+
+    return Search(**numbers)
+
+
+@functools.cache
+def heat_forecaster() -> Forecaster:
+    """The forecaster of a dataset's demand that ``benchmarks/tune_replicas.py`` fitted on training days."""
+    from psgym.predictors.storage import load_forecaster
+
+    return load_forecaster(CONFIGS / "replica-demand.npz")
+
+
+_MAKERS: dict[str, Callable[[Simulation, Mapping[str, Any]], ReplicaPolicy]] = {
+    "static": lambda simulation, _: InnerPolicy(simulation, "static"),
+    "lru": lambda simulation, numbers: FillPolicy(simulation, _fill(numbers)),
+    "lfu": lambda simulation, numbers: FillPolicy(simulation, _fill(numbers)),
+    "one-threshold": lambda simulation, numbers: ThresholdPolicy(simulation, _thresholds(numbers)),
+    "hot-cold": lambda simulation, _: InnerPolicy(simulation, "hot-cold"),
+    "scarlett": lambda simulation, numbers: ScarlettPolicy(simulation, _scarlett(numbers)),
+    "queue-aware": lambda simulation, numbers: ThresholdPolicy(simulation, _thresholds(numbers)),
+    "load-aware": lambda simulation, numbers: LoadAwarePolicy(simulation, _search(numbers)),
+    "forecast": lambda simulation, numbers: ForecastPolicy(simulation, _search(numbers), heat_forecaster()),
+    "oracle": lambda simulation, numbers: OraclePolicy(simulation, _search(numbers)),
+    "full": lambda simulation, _: FullReplication(simulation),
+}
+
+LADDER = ("no-op", *_MAKERS)
+"""Names of the rungs, from the bottom up; ``random`` fits every id and is not among them."""
+KINDS: dict[str, Kind] = {"oracle": "oracle", "full": "bound"}
+"""Rungs that no policy could be: one reads the future, one ignores capacity and the cost of copies."""
+
+
+@functools.cache
+def tuned_numbers() -> dict[str, dict[str, Any]]:
+    """The numbers of each rung, by its name."""
+    found: dict[str, dict[str, Any]] = json.loads((CONFIGS / "replicas.json").read_text(encoding="utf-8"))["numbers"]
+    return found
+
+
+def make_rung(name: str, simulation: Simulation, numbers: Mapping[str, Any] | None = None) -> ReplicaPolicy:
+    """Build a rung of the ladder; without numbers it has its tuned ones.
+
+    Raises:
+        KeyError: If there is no rung of that name.
+    """
+    maker = _MAKERS[name]
+    return maker(simulation, tuned_numbers().get(name, {}) if numbers is None else numbers)
