@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.files import write_atomically
-from psgym.envs.csv_counts import TraceError, read_counts
+from psgym.envs.csv_counts import read_counts
 from psgym.envs.job_days import BATCH_SECONDS, batches
 from psgym.envs.job_trace import FORMS, read_jobs
-from psgym.envs.trace_files import open_trace
+from psgym.envs.trace_files import TraceError, open_trace
 from psgym.envs.traces import read_accesses
 
 if TYPE_CHECKING:

@@ -1,17 +1,16 @@
 """Read a log of accesses to objects, line by line, and turn it into the reads of datasets.
 
-The file is UTF-8 CSV with a header, plain or gzipped, of the columns ``object`` and, if there, ``timestamp``. It is
-never held in memory as text: what is kept are twelve bytes an access and the names of the objects, within limits.
+The file is UTF-8 CSV with a header, plain or compressed with gzip or Zstandard, of the columns ``object`` and, if
+there, ``timestamp``. It is never held in memory as text: what is kept are twelve bytes an access and the names of the
+objects, within limits.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import re
-import zlib
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.envs.csv_counts import TraceError
+from psgym.envs.trace_files import TraceError, open_trace
 
 UNTIMED_SECONDS = 10.0
 """A log without times is taken to hold an access every so many seconds."""
@@ -33,7 +32,6 @@ SEPARATOR = "|"
 """Objects in one cell that are accessed together; an empty cell accesses none."""
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_GZIP_MAGIC = b"\x1f\x8b"
 
 Part = Literal["train", "validation", "test"]
 _BOUNDS: dict[str, tuple[float, float]] = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}
@@ -142,8 +140,7 @@ def _rows(path: Path, digest: hashlib._Hash) -> Iterator[tuple[int, list[str]]]:
     """Yield line and stripped cells of each row that is not blank."""
     line = 0
     try:
-        with path.open("rb") as file:
-            stream = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP_MAGIC else file
+        with open_trace(path) as stream:
             raw = io.BufferedReader(_Hashed(stream, digest))
             text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
             reader = csv.reader(_lines(text, path), strict=True)
@@ -156,8 +153,6 @@ def _rows(path: Path, digest: hashlib._Hash) -> Iterator[tuple[int, list[str]]]:
         raise TraceError(f"{path}:{line + 1}: not UTF-8 text: byte {error.object[error.start]:#04x}") from error
     except csv.Error as error:
         raise TraceError(f"{path}:{line + 1}: not CSV: {error}") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraceError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _lines(text: io.TextIOWrapper, path: Path) -> Iterator[str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import math
 import re
-import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.envs.trace_files import TraceError, open_trace
+
 # Only what every program means by a number: float() would also take "1_000", "nan", "inf" and digits of any script.
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MAX_COUNT = 2.0**53  # above it a float cannot tell neighbouring whole numbers apart
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-class TraceError(ValueError):
-    """A traffic file that cannot be used; the message names the file, and the line, column and value at fault."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +41,8 @@ class Counts:
 def read_counts(path: str | Path, column: str | None = None) -> Counts:
     """Read the times and one column of counts.
 
-    The file is UTF-8 CSV with a header, plain or gzipped. Times are ISO 8601, in the column ``timestamp`` or, without
-    one of that name, in the first column; a time without an offset is taken as UTC.
+    The file is UTF-8 CSV with a header, plain or compressed with gzip or Zstandard. Times are ISO 8601, in the column
+    ``timestamp`` or, without one of that name, in the first column; a time without an offset is taken as UTC.
 
     Args:
         path: The file.
@@ -84,12 +79,10 @@ def read_counts(path: str | Path, column: str | None = None) -> Counts:
 
 
 def _read_content(path: Path) -> bytes:
-    """Return the bytes of a file, decompressed if they are gzip, whatever the file is called."""
-    try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
-    except (OSError, EOFError, zlib.error) as error:
-        raise TraceError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    """Return the bytes of a file, decompressed."""
+    with open_trace(path) as stream:
+        content: bytes = stream.read()
+    return content
 
 
 def _split_rows(path: Path, content: bytes) -> list[tuple[int, list[str]]]:

@@ -24,8 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.kinds import KINDS
-from psgym.envs.csv_counts import TraceError
-from psgym.envs.trace_files import open_trace
+from psgym.envs.trace_files import TraceError, open_trace
 from psgym.envs.traces import Traffic
 
 CHUNK_ROWS = 50_000

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from psgym.envs.csv_counts import TraceError
-
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class TraceError(ValueError):
+    """A trace that cannot be used; the message names the file, and the line, column and value at fault."""
 
 
 @contextmanager

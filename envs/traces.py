@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.access_log import AccessLog, read_accesses
-from psgym.envs.csv_counts import Counts, TraceError, read_counts
+from psgym.envs.csv_counts import Counts, read_counts
+from psgym.envs.trace_files import TraceError
 
 __all__ = [
     "MAX_GAP_SECONDS",
@@ -109,7 +110,7 @@ def read_traffic(
     max_load: float = 3.0,
     segment: int | None = None,
 ) -> Traffic:
-    """Read traffic from a CSV file of counts, plain or gzipped.
+    """Read traffic from a CSV file of counts, plain or compressed.
 
     Values that are missing for up to `MAX_GAP_SECONDS` on end are interpolated linearly, with one `TraceWarning` that
     counts them. Slots begin at multiples of their length since midnight UTC; what the file holds of a first and a last

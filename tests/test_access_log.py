@@ -14,8 +14,8 @@ from psgym.envs import access_log
 from psgym.envs.access_log import read_accesses
 from psgym.envs.accesses import WINDOW, LoggedPopularity
 from psgym.envs.cluster.config import ClusterConfig
-from psgym.envs.csv_counts import TraceError
 from psgym.envs.presets import preset
+from psgym.envs.trace_files import TraceError
 from psgym.envs.traffic import TrafficError
 
 TRACES = os.environ.get("PSGYM_TRACES")

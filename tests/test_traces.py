@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 
 from psgym.envs.traces import TraceError, TraceWarning, Traffic, read_traffic
 
@@ -106,6 +107,7 @@ def plain(values: Sequence[object] | None = None) -> str:
         pytest.param(plain().encode("utf-8-sig"), id="byte-order-mark"),
         pytest.param(plain().replace("\n", "\r\n").encode(), id="crlf"),
         pytest.param(gzip.compress(plain().encode()), id="gzip-by-content"),
+        pytest.param(zstandard.compress(plain().encode()), id="zstandard-by-content"),
         pytest.param((plain() + "\n\n").encode(), id="blank-lines"),
         pytest.param(plain().replace(",", " , ").encode(), id="spaces"),
         pytest.param(plain([1.0, "2e0", "+3", ".4e1", "5."]).encode(), id="spellings"),

@@ -84,7 +84,7 @@ def test_results_come_in_order(two_processes: RayWorkers) -> None:
 def test_a_comparison_has_the_same_numbers(two_processes: RayWorkers, tmp_path: Path) -> None:
     found = []
     for workers in ("ray", "local"):
-        flags = ["--env", ID, "--policies", "random,fifo", "--days", "3", "--no-progress"]
+        flags = ["--env", ID, "--policies", "random", "--days", "2", "--validation-days", "1", "--no-progress"]
         main(["compare", *flags, "--workers", workers, "--out", str(tmp_path / workers)])
         result = json.loads((tmp_path / workers / "result.json").read_text())
         for row in result["rows"]:

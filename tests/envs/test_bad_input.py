@@ -15,8 +15,8 @@ from gymnasium.error import ResetNeeded
 import psgym  # noqa: F401  # registers the ids
 from psgym.envs.cluster import config as config_module
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
-from psgym.envs.csv_counts import TraceError
 from psgym.envs.env import CapacityEnv, FullClusterEnv, InvalidActionError
+from psgym.envs.trace_files import TraceError
 from psgym.envs.traffic import TrafficError
 from psgym.envs.vector import ClusterVectorEnv
 
