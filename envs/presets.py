@@ -45,6 +45,7 @@ PRESETS: Mapping[str, ClusterConfig] = {
         placement="agent",
         zipf_exponent=0.9,
         background_utilisation=0.38,
+        request_bytes=64e6,
         bursts_per_day=180.0,
         burst_readers=3.0,
         constant_traffic=True,

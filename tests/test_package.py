@@ -85,7 +85,7 @@ def forbidden_calls(tree: ast.AST) -> Iterator[str]:
 def run_python(code: str, folder: Path) -> str:
     """Run code in a process of its own, with a folder as the working directory and first on the path."""
     command = [sys.executable, "-c", code]
-    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     assert process.returncode == 0, process.stderr
     return process.stdout.strip()
 

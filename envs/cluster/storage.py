@@ -302,6 +302,8 @@ def _note_storage(public: Any, hidden: Any, factor: float) -> None:
         servers.trend[s] = factor * servers.trend[s] + (1.0 - factor) * servers.utilisation[s]
     public.storage_factor = stored / size
     totals.storage_factor += public.storage_factor
+    if request == 0.0:
+        return
     mean = cluster_mean(request, servers.demand, hidden.effective)
     if mean > 0.0:
         totals.latency_mean += mean
