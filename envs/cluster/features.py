@@ -41,6 +41,9 @@ JOB = (
     _signed("gain_worker", "relative gain in speed of one more worker"),
     _signed("gain_server", "relative gain in speed of one more server"),
     _signed("gain_both", "relative gain in speed of one more of each"),
+    _signed("gain_three_workers", "relative gain in speed of three more workers"),
+    _signed("gain_three_servers", "relative gain in speed of three more servers"),
+    _signed("gain_three_both", "relative gain in speed of three more of each"),
     _share("age", "time since arrival, log scale from 0 to 4 horizons"),
     _signed("ratio", "observed speed over the kind's curve, minus 1"),
     _share("extra_nodes", "nodes that hold its tasks beyond the first, over 8"),
@@ -114,12 +117,18 @@ class Group:
     features: tuple[Feature, ...]
 
 
+HOLDER = "holder_"
+"""Start of the names of a dataset's relations to the servers, one for each server."""
+RACK = "rack_"
+"""Start of the names of a server's relations to the racks, one for each rack."""
+
+
 def groups(config: ClusterConfig) -> tuple[Group, ...]:
     """The groups of an observation, in order."""
     servers = range(config.data_servers)
     racks = range(min(config.racks, config.data_servers))
-    rack = tuple(_share(f"rack_{r}", f"1 if it stands on rack {r}") for r in racks)
-    holders = tuple(_share(f"holder_{s}", f"1 if server {s} has a copy, 0.5 in flight") for s in servers)
+    rack = tuple(_share(f"{RACK}{r}", f"1 if it stands on rack {r}") for r in racks)
+    holders = tuple(_share(f"{HOLDER}{s}", f"1 if server {s} has a copy, 0.5 in flight") for s in servers)
     forecast = tuple(
         _share(f"{part}_{h}", f"{meaning} of the traffic forecast {h} slots ahead, over the clip")
         for h in HORIZONS
@@ -143,4 +152,13 @@ def observation_size(config: ClusterConfig) -> int:
 def layout_hash(config: ClusterConfig) -> str:
     """A hash of the observation's layout, kept with saved policies so that they refuse another one."""
     table = [(group.name, group.rows, [feature[:3] for feature in group.features]) for group in groups(config)]
+    return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]
+
+
+def rows_hash(config: ClusterConfig) -> str:
+    """A hash of the features of every kind of row; the number of rows, servers and racks does not matter to it."""
+    table = [
+        (group.name, [feature[:3] for feature in group.features if not feature.name.startswith((HOLDER, RACK))])
+        for group in groups(config)
+    ]
     return hashlib.sha256(json.dumps(table).encode()).hexdigest()[:16]

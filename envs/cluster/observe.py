@@ -15,7 +15,7 @@ from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY
 from psgym.envs.cluster.rules.allocation import free_shares
 from psgym.envs.cluster.speed import curve, remaining_at_one_each
 
-JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 20, 14, 6, 6, 9
+JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 23, 14, 6, 6, 9
 
 
 @kernel
@@ -115,11 +115,11 @@ def _observe_job(public: Any, k: int, out: Any) -> None:
     out[at + 5] = job.last_workers / settings.max_workers
     out[at + 6] = job.last_servers / settings.max_servers
     out[at + 8] = _log_share(remaining_at_one_each(public, job) / settings.slot_seconds, settings.log_slots)
-    out[at + 12] = _log_share(public.slot - job.arrival_seconds / settings.slot_seconds, settings.log_slots)
-    out[at + 13] = _signed_unit(job.ratio - 1.0)
-    out[at + 16] = _unit(job.stall)
-    out[at + 17] = job.restarting
-    out[at + 19] = job.started
+    out[at + 15] = _log_share(public.slot - job.arrival_seconds / settings.slot_seconds, settings.log_slots)
+    out[at + 16] = _signed_unit(job.ratio - 1.0)
+    out[at + 19] = _unit(job.stall)
+    out[at + 20] = job.restarting
+    out[at + 22] = job.started
     _observe_job_plan(public, k, out)
 
 
@@ -129,7 +129,7 @@ def _observe_job_plan(public: Any, k: int, out: Any) -> None:
     at, settings = k * JOB_WIDTH, public.settings
     job = public.jobs[public.window[k]]
     kind, p, w = settings.kinds[job.kind], job.servers, job.workers
-    # The ratio of observed to expected speed scales all four alike: it matters to times, not to relative gains.
+    # The ratio of observed to expected speed scales all alike: it matters to times, not to relative gains.
     now = curve(kind, job.mode, p, w, 0.0, settings.nominal)
     one_worker = curve(kind, job.mode, p, w + 1, 0.0, settings.nominal)
     one_server = curve(kind, job.mode, p + 1, w, 0.0, settings.nominal)
@@ -141,9 +141,12 @@ def _observe_job_plan(public: Any, k: int, out: Any) -> None:
     out[at + 9] = _gain(now, one_worker)
     out[at + 10] = _gain(now, one_server)
     out[at + 11] = _gain(now, one_each)
-    out[at + 14] = _unit((nodes_of(job) - 1) / 8.0)
-    out[at + 15] = _unit(dominant_share(settings, job.kind, p, w))
-    out[at + 18] = differs_from_last(job)
+    out[at + 12] = _gain(now, curve(kind, job.mode, p, w + 3, 0.0, settings.nominal))
+    out[at + 13] = _gain(now, curve(kind, job.mode, p + 3, w, 0.0, settings.nominal))
+    out[at + 14] = _gain(now, curve(kind, job.mode, p + 3, w + 3, 0.0, settings.nominal))
+    out[at + 17] = _unit((nodes_of(job) - 1) / 8.0)
+    out[at + 18] = _unit(dominant_share(settings, job.kind, p, w))
+    out[at + 21] = differs_from_last(job)
 
 
 @kernel
