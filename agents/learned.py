@@ -10,9 +10,13 @@ from pathlib import Path
 from psgym.agents.candidates import Candidate
 from psgym.agents.models import LearnedPolicy, ModelError, load_model, read_description
 from psgym.agents.sb3 import ClusterVecEnv
+from psgym.agents.shipped import load_policy, shipped_about
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.settings import make_config
 from psgym.envs.views import VIEWS
+
+SHIPPED = "shipped"
+"""Name, in a comparison, of the policy that comes with the package."""
 
 
 def learned_candidate(path: Path, view_id: str, preset: str | None = None) -> tuple[Candidate, ClusterConfig | None]:
@@ -31,7 +35,7 @@ def learned_candidate(path: Path, view_id: str, preset: str | None = None) -> tu
     model, _ = load_model(path, ClusterVecEnv(1, view_id, config=config))
     changes = {name: getattr(config, name) for name in ("observation", "initial", "placement")}
     candidate = Candidate(description.algo, lambda env: LearnedPolicy(model, env), "learned", changes=changes)
-    named = make_config(VIEWS[view_id].preset, preset or description.preset, None, {})
+    named = make_config(VIEWS[view_id].preset, preset or description.preset, None, changes)
     return candidate, None if named == config else config
 
 
@@ -43,7 +47,10 @@ def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None =
     """
     recipes: dict[str, list[Candidate]] = {}
     for path in paths:
-        recipe = {**asdict(read_description(path)), "seed": None, "psgym": None}
+        description = read_description(path)
+        recipe = {**asdict(description), "seed": None, "psgym": None, "progress": None}
+        if description.progress:  # a recipe takes as many decisions as the policy that it trains makes
+            recipe["steps"] = None
         found, _ = learned_candidate(path, view_id, preset)
         recipes.setdefault(json.dumps(recipe, sort_keys=True, default=str), []).append(found)
     candidates: list[Candidate] = []
@@ -52,3 +59,13 @@ def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None =
         name = f"{alike[0].name}#{taken + 1}" if taken else alike[0].name
         candidates.append(replace(alike[0], name=name, more=tuple(one.make for one in alike[1:])))
     return candidates
+
+
+def shipped_candidate(view_id: str) -> Candidate:
+    """Return the policy that is shipped for an id, as ``shipped``.
+
+    Raises:
+        PolicyError: If none is.
+    """
+    changes = {**shipped_about(view_id).changes, "observation": "flat"}
+    return Candidate(SHIPPED, lambda env: load_policy(view_id, env), "learned", changes=changes)

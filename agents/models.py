@@ -22,14 +22,26 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 import psgym
 from psgym.agents.discount import buffer_class
 from psgym.agents.files import write_atomically
+from psgym.agents.networks.entities import COMMIT_BIAS
+from psgym.agents.networks.layout import layout_of
+from psgym.agents.networks.policies import EntityPolicy, EntityQPolicy, MaskableEntityPolicy
 from psgym.agents.policies import Actions, Observation, simulation_of
 from psgym.agents.sb3 import ClusterVecEnv
 from psgym.envs.cluster.decide import COMMIT
+from psgym.envs.cluster.features import rows_hash
 
 DESCRIPTION = "psgym.json"
 """Name of the description inside a model's file."""
 
-ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"maskable-ppo": MaskablePPO, "ppo": PPO, "a2c": A2C, "dqn": DQN}
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
+    "maskable-ppo": MaskablePPO,
+    "ppo": PPO,
+    "a2c": A2C,
+    "dqn": DQN,
+    # Recipes of psgym.agents.recipe; what they train is the policy of a MaskablePPO.
+    "clone": MaskablePPO,
+    "clone-cem": MaskablePPO,
+}
 
 _NETWORK = {"net_arch": [128, 128]}
 _PPO = {
@@ -45,6 +57,8 @@ _PPO = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "maskable-ppo": _PPO,
     "ppo": _PPO,
+    "clone": _PPO,
+    "clone-cem": _PPO,
     "a2c": {"n_steps": 16, "gamma": 0.98, "gae_lambda": 0.95, "ent_coef": 0.003, "policy_kwargs": _NETWORK},
     # Q-learning looks one decision ahead, so it runs undiscounted over the day, whose end is the end of its problem.
     "dqn": {
@@ -59,11 +73,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
 }
 """Arguments of each algorithm; gamma is the discount of a slot where the algorithm keeps rollouts."""
-
-
-COMMIT_BIAS = 3.0
-"""Added to the logit of COMMIT at the start. Among 30 legal actions an untrained policy would commit after 30
-decisions, most of them harmful; with it, after two or three, so that a rollout holds ten times as many slots."""
+NETWORKS = ("mlp", "entities")
+"""A perceptron over the whole observation, or `psgym.agents.networks` over its rows."""
+_ENTITY_POLICIES = {MaskablePPO: MaskableEntityPolicy, PPO: EntityPolicy, A2C: EntityPolicy, DQN: EntityQPolicy}
 
 
 class ModelError(ValueError):
@@ -84,13 +96,24 @@ class Description:
     """Fields of the configuration that differ from the preset."""
     algorithm: dict[str, Any] = field(default_factory=dict)
     """Arguments of the algorithm."""
+    network: str = "mlp"
+    """One of `NETWORKS`."""
+    rows_hash: str = ""
+    """Features of the rows, which are all that a network of entities depends on."""
     seed: int = 0
     steps: int = 0
+    progress: dict[str, Any] = field(default_factory=dict)
+    """Where a recipe stands, for a training to be resumed."""
     psgym: str = psgym.__version__
 
 
 def make_model(
-    algo: str, env: ClusterVecEnv, seed: int = 0, arguments: dict[str, Any] | None = None, **more: Any
+    algo: str,
+    env: ClusterVecEnv,
+    seed: int = 0,
+    arguments: dict[str, Any] | None = None,
+    network: str = "mlp",
+    **more: Any,
 ) -> BaseAlgorithm:
     """Build an untrained model.
 
@@ -99,21 +122,29 @@ def make_model(
         env: The clusters to train on.
         seed: Seed of the weights and of exploration.
         arguments: Arguments of the algorithm that replace the defaults.
+        network: One of `NETWORKS`.
         more: Arguments that have nothing to do with learning, such as ``tensorboard_log``.
 
     Raises:
-        ModelError: If there is no algorithm of that name.
+        ModelError: If there is no algorithm or network of that name.
     """
     if algo not in ALGORITHMS:
         raise ModelError(f"no algorithm {algo!r}; there are {', '.join(ALGORITHMS)}")
     structured = env.vector.config.observation == "structured"
     chosen = {**DEFAULTS[algo], **(arguments or {})}
     if algo != "dqn":
-        more["rollout_buffer_class"] = buffer_class(algo == "maskable-ppo", structured)
-    policy = "MultiInputPolicy" if structured else "MlpPolicy"
+        more["rollout_buffer_class"] = buffer_class(ALGORITHMS[algo] is MaskablePPO, structured)
+    policy: Any = "MultiInputPolicy" if structured else "MlpPolicy"
+    if network == "entities":
+        policy = _ENTITY_POLICIES[ALGORITHMS[algo]]
+        kept = {name: value for name, value in chosen.get("policy_kwargs", {}).items() if name != "net_arch"}
+        chosen["policy_kwargs"] = {**kept, "layout": layout_of(env.vector.config, env.vector.view.id)}
+    elif network != "mlp":
+        raise ModelError(f"no network {network!r}; there are {', '.join(NETWORKS)}")
     model = ALGORITHMS[algo](policy, env, seed=seed, device="cpu", **chosen, **more)
     if algo != "dqn":
         model.rollout_buffer.watch(env)  # type: ignore[attr-defined]
+    if algo != "dqn" and network == "mlp":
         with torch.no_grad():
             model.policy.action_net.bias[COMMIT] += COMMIT_BIAS  # type: ignore[index, union-attr, operator]
     return model
@@ -157,7 +188,7 @@ def load_model(path: Path, env: ClusterVecEnv) -> tuple[BaseAlgorithm, Descripti
     """
     description = read_description(path)
     check_fit(path, description, env)
-    model = make_model(description.algo, env, arguments=description.algorithm)
+    model = make_model(description.algo, env, arguments=description.algorithm, network=description.network)
     try:
         model.set_parameters(str(path), exact_match=True, device="cpu")
     except Exception as error:
@@ -166,12 +197,17 @@ def load_model(path: Path, env: ClusterVecEnv) -> tuple[BaseAlgorithm, Descripti
 
 
 def check_fit(path: Path, description: Description, env: ClusterVecEnv) -> None:
-    """Raise ModelError if a model was trained on other observations or actions than an environment has."""
-    for name, trained, here in (
-        ("environment", description.env, env.vector.view.id),
-        ("layout of the observation", description.layout_hash, env.vector.layout_hash),
-        ("number of actions", description.actions, env.simulation.actions),
-    ):
+    """Raise ModelError if a model was trained on other observations or actions than an environment has.
+
+    A network of entities fits clusters of other sizes, as long as every kind of row has the same features.
+    """
+    found = [("environment", description.env, env.vector.view.id)]
+    if description.network == "entities":
+        found.append(("features of the rows (their hash)", description.rows_hash, rows_hash(env.vector.config)))
+    else:
+        found.append(("layout of the observation", description.layout_hash, env.vector.layout_hash))
+        found.append(("number of actions", description.actions, env.simulation.actions))  # type: ignore[arg-type]
+    for name, trained, here in found:
         if trained != here:
             raise ModelError(f"{path}: trained with {name} {trained!r}, but here it is {here!r}")
 

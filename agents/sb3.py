@@ -55,6 +55,7 @@ class ClusterVecEnv(VecEnv):
         self._actions = np.zeros(num_envs, np.int64)
         self._spread, self._led = spread, np.zeros(num_envs, np.bool_)
         self._began = time.time()
+        self._inside = 0.0
         space = self.vector.single_observation_space
         assert isinstance(space, spaces.Box | spaces.Dict)
         super().__init__(num_envs, space, self.vector.single_action_space)
@@ -102,6 +103,7 @@ class ClusterVecEnv(VecEnv):
 
     def step_wait(self) -> tuple[Any, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
         """Carries out one decision in every cluster."""
+        entered = time.perf_counter()
         observations, rewards, terminated, truncated, batch = self.vector.step(self._actions)
         dones = terminated | truncated
         self._returns += rewards
@@ -113,7 +115,12 @@ class ClusterVecEnv(VecEnv):
         _fill_commits(infos, last, self.slots_elapsed)
         if ended:
             self._fill_ends(infos, batch["final_obs"], truncated & ~terminated, dones)
+        self._inside += time.perf_counter() - entered
         return observations, rewards.astype(np.float32), dones, infos
+
+    def clock(self) -> tuple[float, float]:
+        """Returns the time, and how much of it has been spent in steps of the clusters so far (s)."""
+        return time.perf_counter(), self._inside
 
     def _fill_ends(
         self, infos: list[dict[str, Any]], final: Any, truncated: NDArray[np.bool_], dones: NDArray[np.bool_]
