@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from psgym.agents.policies import PolicyError, part_names, policy_names
-from psgym.agents.run_folder import make_folder, read_config, write_config
+from psgym.agents.run_folder import find_config, make_folder, read_config, write_config
 from psgym.agents.workers import make_workers
 from psgym.envs.cluster.config import ConfigError
 from psgym.envs.traces import TraceError
 from psgym.envs.traffic import TrafficError
 from psgym.envs.views import VIEWS
 
+if TYPE_CHECKING:
+    from psgym.agents.training import Training
+
 Env = Literal["psgym/Capacity-v0", "psgym/Replicas-v0", "psgym/Allocation-v0", "psgym/Cluster-v0"]
-Algo = Literal["maskable-ppo", "ppo", "a2c", "dqn"]
+Algo = Literal["maskable-ppo", "ppo", "a2c", "dqn", "clone", "clone-cem"]
+Network = Literal["mlp", "entities"]
+FILES = ("traffic", "jobs", "accesses")
+"""Flags that name files of a load."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,16 @@ class Train(Common):
     """Train a policy, then compare it with the heuristics on test days."""
 
     algo: Algo = "maskable-ppo"
-    """Learning algorithm, from sb3-contrib (maskable-ppo) or Stable-Baselines3."""
+    """Learning algorithm: of sb3-contrib (maskable-ppo) or Stable-Baselines3, or a recipe that clones a heuristic,
+    and goes on with the cross-entropy method on the clone's last layers (clone-cem)."""
+    network: Network = "mlp"
+    """A perceptron, or a network over sets of rows that fits clusters of every size; recipes have the second."""
     steps: int = 1_000_000
-    """Decisions to train for, over all copies of the environment; the default takes about 3 minutes on 2 cores."""
+    """Decisions to train for, over all copies; the default takes about 3 minutes on 2 cores. Recipes have their own."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """JSON file of changed defaults: {"cluster": {...}, "algorithm": {...}}, as in config.json of a run."""
+    """JSON file of settings, as config.json of a run, or the name of one in agents/configs/train; flags win over it."""
+    resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Go on with the training of a run's folder, with its settings, from its last checkpoint."""
     num_envs: int = 256
     """Copies of the environment that are stepped together."""
     days: int = 20
@@ -175,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given.insert(0, "train")
     command: Any = tyro.cli(
-        Command,
+        _commands(given),
         args=given,
         prog="train.py",
         description="Train policies for a distributed machine-learning cluster, and compare them with heuristics.",
@@ -184,6 +195,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run(command)
     except (ConfigError, PolicyError, TraceError, TrafficError, ValueError, OSError) as error:
         raise SystemExit(f"train.py: {error}") from error
+
+
+def _commands(given: Sequence[str]) -> Any:
+    """The sub-commands; a file of settings changes the defaults of the flags that stand beside it."""
+    if given[0] != "train" or "--config" not in given[:-1]:
+        return Command
+    try:
+        found = read_config(find_config(Path(given[given.index("--config") + 1])))
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"train.py: {error}") from error
+    flags = {item.name for item in fields(Train)}
+    paths = {name: Path(found[name]) for name in FILES if found.get(name) is not None}
+    defaults = Train(**{name: value for name, value in found.items() if name in flags} | paths)
+    train = Annotated[Train, tyro.conf.subcommand("train", default=defaults)]
+    return train | Annotated[Compare, tyro.conf.subcommand("compare")]
 
 
 def _run(command: Train | Evaluate | Compare | Tune | Forecast | Describe) -> None:
@@ -211,29 +237,37 @@ def _names(command: Compare) -> list[str]:
 
 
 def _train(command: Train) -> None:
+    from psgym.agents.interruption import Interrupted
     from psgym.agents.training import Training, train
 
-    found = read_config(command.config) if command.config else {}
-    traffic = None if command.traffic is None else str(command.traffic)
-    training = Training(
-        command.env,
-        command.algo,
-        command.preset,
-        command.steps,
-        command.num_envs,
-        command.seed,
-        traffic,
-        command.traffic_column,
-        found.get("cluster", {}),
-        found.get("algorithm", {}),
-        _text(command.jobs),
-        _text(command.accesses),
-        command.accesses_column,
-    )
-    folder = make_folder(command.out, f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}", command.seed)
-    write_config(folder / "config.json", training)
-    train(training, folder, progress_bar=not command.no_progress)
-    _compare(command, [], folder, models=[folder / "model.zip"])
+    if command.resume is not None:
+        folder, training = command.resume, Training(**read_config(command.resume / "config.json"))
+    else:
+        training = _training(command)
+        name = f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}"
+        folder = make_folder(command.out, name, command.seed)
+        write_config(folder / "config.json", training)
+    try:
+        train(training, folder, progress_bar=not command.no_progress, resume=command.resume is not None)
+    except Interrupted as stop:
+        _print(f"train.py: {stop}; go on with: train.py train --resume {folder}")
+        raise SystemExit(stop.exit_status) from None
+    _compare(replace(command, **_shared(training)), [], folder, models=[folder / "model.zip"])
+
+
+def _training(command: Train) -> Training:
+    from psgym.agents.training import Training
+
+    found = read_config(find_config(command.config)) if command.config else {}
+    return Training(**{**found, **_shared(command), "algo": command.algo, "network": command.network,
+                       "steps": command.steps, "num_envs": command.num_envs})  # fmt: skip
+
+
+def _shared(source: Train | Training) -> dict[str, Any]:
+    """Settings that a training and a command have in common, as plain values."""
+    files = {name: None if (path := getattr(source, name)) is None else str(path) for name in FILES}
+    plain = ("env", "preset", "seed", "traffic_column", "accesses_column")
+    return {**files, **{name: getattr(source, name) for name in plain}}
 
 
 def _evaluate(command: Evaluate) -> None:
@@ -258,11 +292,16 @@ def _compare(
     from psgym.agents.report import table, write_report
 
     learned, config = [], None
+    if "shipped" in names:
+        from psgym.agents.learned import shipped_candidate
+
+        learned.append(shipped_candidate(command.env))
+        names = [name for name in names if name != "shipped"]
     if models:
         from psgym.agents.learned import learned_candidate, learned_candidates
 
         _, config = learned_candidate(models[0], command.env, command.preset)
-        learned = learned_candidates(models, command.env, command.preset)
+        learned += learned_candidates(models, command.env, command.preset)
     kind = type(command).__name__.lower()
     folder = folder or make_folder(command.out, f"{kind}-{VIEWS[command.env].id.split('/')[1]}", command.seed)
     more: dict[str, Any] = {}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,20 +45,38 @@ def write_config(path: Path, training: Training) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_config(path: Path) -> Mapping[str, Any]:
-    """Read the parts ``cluster`` and ``algorithm`` of a configuration file.
+CONFIGS = Path(__file__).parent / "configs" / "train"
+"""Configurations of trainings that come with the package."""
+
+
+def find_config(path: Path) -> Path:
+    """Return a configuration file, or the shipped one of that name if there is no such file."""
+    shipped = CONFIGS / f"{path.name.removesuffix('.json')}.json"
+    return shipped if not path.exists() and path.name == str(path) and shipped.exists() else path
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a file of settings of a training, such as ``config.json`` of a run.
 
     Raises:
         ValueError: If the file is not JSON of that form.
         OSError: If it cannot be read.
     """
+    from psgym.agents.training import Training
+
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not JSON: {error}") from None
-    if not isinstance(found, dict) or not {"cluster", "algorithm"} & found.keys():
-        raise ValueError(f'{path}: must be an object with "cluster" or "algorithm"')
-    for name in ("cluster", "algorithm"):
-        if not isinstance(found.get(name, {}), dict):
-            raise ValueError(f"{path}: {name!r} must be an object, not {found[name]!r}")
-    return {name: found.get(name, {}) for name in ("cluster", "algorithm")}
+    known = {item.name: item for item in fields(Training)}
+    if not isinstance(found, dict) or not known.keys() & found.keys():
+        raise ValueError(f"{path}: must be an object with settings of a training: {', '.join(known)}")
+    found.pop("versions", None)
+    for name, value in found.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{path}: unknown setting {name!r}{hint}")
+        if name in ("cluster", "algorithm", "recipe") and not isinstance(value, dict):
+            raise ValueError(f"{path}: {name!r} must be an object, not {value!r}")
+    return found

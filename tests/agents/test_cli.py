@@ -6,8 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from psgym.agents.interruption import Interrupted
+from psgym.agents.priorities import SHIPPED
+from psgym.agents.run_folder import CONFIGS
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"cluster": {"load": 0.1}, "algorithm": {"n_steps": 16, "batch_size": 128, "n_epochs": 1}}
@@ -49,6 +54,8 @@ def test_train_then_evaluate(tmp_path: Path) -> None:
         (("evaluate", "--model", "nothing.zip"), "nothing.zip: no such file"),
         (("train", "--steps", "0"), "steps must be at least 1"),
         (("train", "--config", "nothing.json"), "nothing.json"),
+        (("train", "--config", str(SHIPPED)), "must be an object with settings of a training"),
+        (("train", "--resume", "nowhere"), "nowhere"),
     ],
 )
 def test_mistakes_are_one_clear_line(
@@ -61,6 +68,47 @@ def test_mistakes_are_one_clear_line(
         main([*arguments, "--no-progress"])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def recorded_training(arguments: list[str], monkeypatch: pytest.MonkeyPatch, status: int = 143) -> dict[str, Any]:
+    """Run the command line up to the training, which a signal seems to stop; return its arguments."""
+    from psgym.agents import training
+    from psgym.agents.cli import main
+
+    seen: dict[str, Any] = {}
+
+    def stop(given: training.Training, folder: Path, progress_bar: bool, resume: bool) -> None:
+        seen.update(training=given, folder=folder, resume=resume)
+        raise Interrupted("stopped by a signal", status - 128)
+
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == status
+    return seen
+
+
+def test_flags_win_over_a_file_of_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.json").write_text(json.dumps({"algo": "a2c", "steps": 77, "seed": 5, "cluster": {"load": 0.1}}))
+    found = recorded_training(["train", "--config", "mine.json", "--seed", "6"], monkeypatch)["training"]
+    assert (found.algo, found.steps, found.seed, found.cluster) == ("a2c", 77, 6, {"load": 0.1})
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_found_by_name(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = recorded_training(["train", "--config", path.stem], monkeypatch)
+    given = json.loads(path.read_text())
+    assert {name: getattr(first["training"], name) for name in given} == given
+    # What the run keeps is enough to go on with it.
+    folder = str(first["folder"])
+    assert f"go on with: train.py train --resume {folder}" in capsys.readouterr().out
+    again = recorded_training(["train", "--resume", folder], monkeypatch, 130)
+    assert again["training"] == first["training"]
+    assert again["resume"] is True
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare"])
