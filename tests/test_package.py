@@ -191,7 +191,7 @@ def test_safe_calls_are_let_through(code: str) -> None:
 def test_no_path_of_one_machine() -> None:
     absolute = re.compile(r"""(?<![\w.:/~$}])/(?:home|root|tmp|work|Users|opt|mnt)/""")
     folders = [ROOT / name for name in (*LAYERS, "benchmarks", "docs", "examples", "tests", ".ci", "src")]
-    files = [path for folder in folders for path in folder.rglob("*")] + list(ROOT.glob("*"))
+    files = [ROOT / ".gitignore", *ROOT.glob("[!.]*"), *(path for folder in folders for path in folder.rglob("*"))]
     texts = [path for path in files if path.suffix in {"", ".py", ".md", ".toml", ".txt", ".cff"} and path.is_file()]
     assert {ROOT / "pyproject.toml", ROOT / "Makefile", ROOT / ".ci/run"} <= set(texts)
     found = [path for path in texts if path != Path(__file__) and absolute.search(path.read_text(encoding="utf-8"))]

@@ -55,7 +55,8 @@ def test_no_action_takes_the_last_copy_or_overfills_a_disk(
 
 def live_day(policy: str, servers: Any, datasets: Any, slots: int = 40) -> tuple[dict[str, float], Any]:
     """A day whose servers and datasets have other names: new name -> old name."""
-    env = ClusterVectorEnv(1, ID, preset="small", server_failures=False, placement="agent", load=0.0, request_bytes=64e6)
+    calm = {"server_failures": False, "load": 0.0, "request_bytes": 64e6}
+    env = ClusterVectorEnv(1, ID, preset="small", placement="agent", **calm)
     observation, _ = env.reset(seed=11)
     state, scenario = np.asarray(env.simulation.states)[0], np.asarray(env.simulation.scenarios)[0]
     sets, store = state["public"]["datasets"], state["public"]["servers"]
