@@ -90,11 +90,18 @@ def _heuristic(name: str, view_id: str, seed: int, tune: bool) -> Candidate:
     if name in LOOK_AHEADS:
         kind: Kind = "oracle" if name.endswith("oracle") else "heuristic"
         return Candidate(name, _maker(name, view_id, seed), kind, initials=("empty",))
-    plans = "allocation" in VIEWS[view_id].decides and name not in SIMPLE
-    choices = tuple(_choices(name, view_id, seed, tune)) if name not in SIMPLE else ()
-    initials = INITIAL_PLANS if plans else (None,)
-    kind = policy_kind(name, view_id)
+    if name in SIMPLE:
+        return Candidate(name, _maker(name, view_id, seed))
+    choices = tuple(_choices(name, view_id, seed, tune))
+    kind, initials = policy_kind(name, view_id), _initials(name, view_id, tune)
     return Candidate(name, _maker(name, view_id, seed), kind, initials=initials, choices=choices)
+
+
+def _initials(name: str, view_id: str, tune: bool) -> tuple[str | None, ...]:
+    """How plans may start: either way, but as it was tuned for the priority rule, unless it is tuned again."""
+    if "allocation" not in VIEWS[view_id].decides:
+        return (None,)
+    return ("empty",) if name.split("+")[-1].startswith("priority") and not tune else INITIAL_PLANS
 
 
 def _maker(name: str, view_id: str, seed: int) -> PolicyMaker:
@@ -117,7 +124,7 @@ def _choices(name: str, view_id: str, seed: int, tune: bool) -> Iterator[Choice]
 
 def forms(rule: str, tune: bool) -> list[tuple[str, dict[str, float]]]:
     """Return the ways to write a rule, with settings: the shipped sets of the priority rule, the grid of `TUNABLE`."""
-    if rule == "priority":
+    if rule == "priority" and tune:
         return [(f"priority@{name}", {}) for name in shipped_sets()]
     grid = TUNABLE.get(rule, {}) if tune else {}
     return [(rule, dict(zip(grid, values, strict=True))) for values in itertools.product(*grid.values())]
@@ -148,4 +155,7 @@ def _from_code(name: str) -> Candidate:
         sys.path.pop(0)
     if not callable(found):
         raise PolicyError(f"{name}: must be callable with an environment, not {found!r}")
-    return Candidate(name, found, getattr(found, "kind", "heuristic"))
+    kind: Any = getattr(found, "kind", "heuristic")
+    if kind not in ("heuristic", "learned", "oracle"):
+        raise PolicyError(f"{name}: its kind must be heuristic, learned or oracle, not {kind!r}")
+    return Candidate(name, found, kind)

@@ -47,10 +47,10 @@ SIMPLE = ("random", "do-nothing")
 REFERENCES = {
     CAPACITY.id: "forecast",
     REPLICAS.id: "hot-cold",
-    ALLOCATION.id: "srpt-optimus",
-    CLUSTER.id: "static+hot-cold+srpt-optimus",
+    ALLOCATION.id: "priority",
+    CLUSTER.id: "static+hot-cold+priority",
 }
-"""A strong rule of each id, without which no comparison is made."""
+"""The strongest quick rule known of each id, without which no comparison is made."""
 
 
 class Policy(Protocol):

@@ -83,7 +83,7 @@ def test_models_of_one_recipe_are_one_row_and_an_oracle_claims_nothing() -> None
     found = compare(ALLOCATION, policies=["drf"], days=12, config=QUIET, validation_days=1, learned=[learned, oracle])
     assert row_of(found, "recipe").training_seeds == 6
     assert row_of(found, "recipe").paired[found.primary].candidate_seeds in (1, 6)
-    assert found.reference in ("drf", "srpt-optimus")
+    assert found.reference in ("drf", "priority")
     assert row_of(found, "sees-all").verdict is None
     assert row_of(found, "sees-all").adjusted_p_value is None
     assert "ORACLE" in table(found)
