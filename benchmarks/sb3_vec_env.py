@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import tyro
 from sb3_contrib.common.maskable.utils import get_action_masks
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
@@ -23,7 +24,7 @@ from psgym.agents.sb3 import ClusterVecEnv
 from psgym.envs import VIEWS
 
 REPEATS = 3
-SECONDS = 2.0
+SECONDS = 1.0
 
 assert psgym.__version__
 
@@ -40,17 +41,17 @@ def rate(envs: VecEnv, seconds: float) -> float:
     return steps * envs.num_envs / (time.perf_counter() - began)
 
 
-def main() -> None:
-    """Prints a table for each id."""
+def main(ids: tuple[str, ...] = tuple(VIEWS), numbers: tuple[int, ...] = (8, 64, 256)) -> None:
+    """Prints a table of the given ids and numbers of copies."""
     print("| id | copies | ClusterVecEnv | DummyVecEnv | SubprocVecEnv | over Dummy | over Subproc |")
     print("|---|---|---|---|---|---|---|")
-    for view_id in VIEWS:
-        for copies in (8, 64, 256):
+    for view_id in ids:
+        for copies in numbers:
             makers: dict[str, Callable[[], Any]] = {
                 "native": partial(ClusterVecEnv, copies, view_id),
                 "dummy": partial(make_vec_env, view_id, copies, seed=0, vec_env_cls=DummyVecEnv),
             }
-            if copies == 8:
+            if copies == 8:  # more processes than that would tell of the machine alone
                 makers["subproc"] = partial(make_vec_env, view_id, copies, seed=0, vec_env_cls=SubprocVecEnv)
             rates: dict[str, list[float]] = {name: [] for name in makers}
             built = {name: make() for name, make in makers.items()}
@@ -71,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)
