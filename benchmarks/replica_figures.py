@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,17 @@ def _thresholds(rule: Thresholds, placement: int = 0) -> PolicyMaker:
     return lambda env: ThresholdPolicy(env.simulation, rule, placement)
 
 
-def ladder(days: Days) -> None:
+def ladder(days: Days, names: Iterable[str], model: Path | None = None) -> None:
     """Every rung, and how much of the way from hysteresis to the oracle the best honest one goes."""
-    runs = play(days, ("no-op", "random", *LADDER[1:]))
-    show(runs, "hot-cold")
+    runs = play(days, names)
+    if model is not None:
+        from psgym.agents.learned import learned_candidate
+
+        candidate, _ = learned_candidate(model, ENV)
+        runs[candidate.name] = run_policy(days, candidate.make, **candidate.changes)
+    show(runs, "hot-cold" if "hot-cold" in runs else next(iter(runs)))
+    if not {"hot-cold", "oracle"} <= set(runs):
+        return
     stalls = {name: float(run.metrics["stall_share"].mean()) for name, run in runs.items() if name not in KINDS}
     best = min(stalls, key=lambda name: stalls[name])
     oracle = float(runs["oracle"].metrics["stall_share"].mean())
@@ -125,6 +133,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the days (default 0)")
     parser.add_argument("--accesses", help="CSV file of accesses that drives the popularity")
     parser.add_argument("--accesses-column", help="column of the objects in it")
+    parser.add_argument("--policies", default=",".join(("no-op", "random", *LADDER[1:])), help="rungs to show")
+    parser.add_argument("--model", type=Path, help="trained model that joins the ladder")
     arguments = parser.parse_args()
     log = {"accesses": arguments.accesses, "accesses_column": arguments.accesses_column}
     days = make_days(ENV, "test", arguments.seed, arguments.days, **log)
@@ -135,7 +145,7 @@ def main() -> None:
         print(f"{days.accesses.source}: {len(days.accesses):,} accesses, {distinct} distinct test days\n")
     for name in arguments.sections or SECTIONS:
         print(f"## {name}, {arguments.days} test days\n", flush=True)
-        SECTIONS[name](days)
+        SECTIONS[name](days, *([arguments.policies.split(","), arguments.model] if name == "ladder" else []))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.envs.cluster.batch import TO_LIVE
+from psgym.envs.cluster.batch import TO_LIVE, live_batch
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.simulation import Simulation
 from psgym.envs.vector import ClusterVectorEnv
@@ -107,8 +107,6 @@ def _percentile(load: Any, effective: Any, base: float, slope: float, tail: floa
 
 def kernel_slots(simulation: Simulation) -> float:
     """CPU time of one slot of one cluster by the kernels, decision included."""
-    from psgym.envs.simulation import live_batch
-
     actions = np.zeros(simulation.count, np.int64)
     best = np.inf
     for _ in range(REPEATS):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
 from psgym.agents.benchmark import compare
 from psgym.agents.policies import make_policy, policy_kind, policy_names
-from psgym.agents.replica_policies import make_rung
+from psgym.agents.replica_policies import CONFIGS, LADDER, make_rung, tuned_numbers
 from psgym.envs import ClusterVectorEnv
+from psgym.envs.cluster.config import HEATS
 from psgym.envs.cluster.rules.ladder import LEAST_LOADED, MOST_FREE, Fill, pick_target
+from psgym.envs.presets import preset
 
 ID = "psgym/Replicas-v0"
 NAMES = (
@@ -23,6 +27,21 @@ def test_the_names_of_the_ladder() -> None:
     assert [name for name in NAMES if policy_kind(name, ID) == "oracle"] == ["oracle"]
     assert [name for name in NAMES if policy_kind(name, ID) == "bound"] == ["full"]
     assert policy_kind("srpt-optimus", "psgym/Allocation-v0") == "heuristic"
+
+
+def test_every_rung_with_numbers_has_tuned_ones_of_one_budget() -> None:
+    found = json.loads((CONFIGS / "replicas.json").read_text(encoding="utf-8"))
+    tuned = {"lru", "lfu", "one-threshold", "hot-cold", "scarlett", "queue-aware", "load-aware", "forecast", "oracle"}
+    assert set(found["numbers"]) == tuned
+    assert set(found["validation"]) == tuned - {"forecast"}, "which has the numbers of load-aware"
+    assert found["tuned"]["trials"] >= 16
+    assert set(LADDER) >= tuned
+
+
+def test_the_preset_has_the_tuned_thresholds() -> None:
+    numbers, config = tuned_numbers()["hot-cold"], preset("storage")
+    assert (config.hot_threshold, config.cold_ratio) == (numbers["hot"], numbers["eta"])
+    assert config.rule_heat == HEATS[numbers["memory"]]
 
 
 def test_the_oracle_and_the_bound_are_marked_in_a_comparison_and_never_its_reference() -> None:
