@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from psgym.agents.candidates import Candidate, Choice, heuristic_candidates
 from psgym.agents.composition import BEST, find_composition
 from psgym.agents.evaluation import Days, Run, make_days, run_policy, stack_runs
+from psgym.agents.fitted import forecaster_for
+from psgym.agents.policies import forecaster_of
 from psgym.agents.result import Result, Row, Sensitivity
 from psgym.agents.statistics import (
     RESAMPLES,
@@ -131,6 +133,7 @@ def compare(
     again: dict[str, Any] = {"config": test.config, "traffic": test.traffic, "accesses": test.accesses}
     again["workers"] = workers
     validation = make_days(view_id, "validation", seed, validation_days, **again)
+    candidates = [_with_forecaster(one, view_id, test, seed) for one in candidates]
     primary = VIEWS[view_id].primary
     played = []
     if BEST in policies:
@@ -150,6 +153,15 @@ def steps_of(view_id: str, policies: Sequence[str], learned: int) -> int:
     return (
         len(heuristic_candidates(view_id, [name for name in policies if name != BEST])) + (BEST in policies) + learned
     )
+
+
+def _with_forecaster(candidate: Candidate, view_id: str, days: Days, seed: int) -> Candidate:
+    """Feed the environment of a policy that is named for a forecaster by the one that fits these days."""
+    name = forecaster_of(candidate.name, view_id)
+    if name is None or candidate.kind == "learned":
+        return candidate
+    changes = {**candidate.changes, "forecaster": forecaster_for(name, days.config, days.traffic, seed)}
+    return dataclasses.replace(candidate, changes=changes)
 
 
 def _check_names(candidates: Sequence[Candidate]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from psgym.agents.evaluation import PolicyMaker
 from psgym.agents.policies import (
+    FORECASTERS,
     LOOK_AHEADS,
     REFERENCES,
     SIMPLE,
@@ -29,8 +30,8 @@ from psgym.envs.cluster.config import INITIAL_PLANS
 from psgym.envs.views import ALLOCATION, VIEWS
 
 TUNABLE: dict[str, dict[str, tuple[float, ...]]] = {
-    "reactive": {"reactive_headroom": (1.0, 1.25, 1.75, 2.5)},
-    "forecast": {"reactive_headroom": (1.0, 1.25, 1.75, 2.5)},
+    "reactive": {"reactive_headroom": (1.0, 1.5, 2.0, 3.0, 4.0)},
+    **{name: {"forecast_quantile": (0.3, 0.5, 0.6, 0.7, 0.8)} for name in ("forecast", *FORECASTERS)},
     "hot-cold": {"hot_threshold": (0.1, 0.2, 0.35), "cold_ratio": (0.6, 0.8)},
 }
 """Fields of the configuration that a rule reads and nothing else does, and the values that tuning tries."""
@@ -57,7 +58,8 @@ class Candidate:
     initials: tuple[str | None, ...] = (None,)
     """Ways in which its plans may start, of which validation days choose; None is the configuration's own."""
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the configuration that this policy needs, such as the observation that it was trained on."""
+    """Fields of the configuration that this policy needs, such as the observation that it was trained on; and
+    ``forecaster``, what feeds the forecasts of its environment."""
     more: tuple[PolicyMaker, ...] = ()
     """The same recipe trained from other seeds: all of them together are one policy."""
     choices: tuple[Choice, ...] = ()

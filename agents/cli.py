@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from psgym.agents.files import write_atomically
 from psgym.agents.policies import PolicyError, part_names, policy_names
 from psgym.agents.run_folder import find_config, make_folder, read_config, write_config
 from psgym.agents.workers import make_workers
 from psgym.envs.cluster.config import ConfigError
+from psgym.envs.settings import make_config
 from psgym.envs.traces import TraceError
 from psgym.envs.traffic import TrafficError
 from psgym.envs.views import VIEWS
@@ -72,6 +75,8 @@ class Train(Common):
     """Go on with the training of a run's folder, with its settings, from its last checkpoint."""
     num_envs: int = 256
     """Copies of the environment that are stepped together."""
+    forecaster: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """Fitted forecaster (npz) that feeds the observation; or arima, gru or hybrid, to fit one on training traffic."""
     days: int = 20
     """Test days of the comparison, each run until every job is done."""
 
@@ -238,6 +243,7 @@ def _names(command: Compare) -> list[str]:
 
 def _train(command: Train) -> None:
     from psgym.agents.interruption import Interrupted
+    from psgym.agents.models import FORECASTER
     from psgym.agents.training import Training, train
 
     if command.resume is not None:
@@ -245,7 +251,11 @@ def _train(command: Train) -> None:
     else:
         training = _training(command)
         name = f"train-{VIEWS[command.env].id.split('/')[1]}-{command.algo}"
+        forecaster = _forecaster(command, training.cluster)
         folder = make_folder(command.out, name, command.seed)
+        if forecaster is not None:  # a model is of no use without what it looked at
+            training = replace(training, forecaster=str(folder / FORECASTER))
+            write_atomically(folder / FORECASTER, lambda path: shutil.copyfile(forecaster, path))
         write_config(folder / "config.json", training)
     try:
         train(training, folder, progress_bar=not command.no_progress, resume=command.resume is not None)
@@ -268,6 +278,27 @@ def _shared(source: Train | Training) -> dict[str, Any]:
     files = {name: None if (path := getattr(source, name)) is None else str(path) for name in FILES}
     plain = ("env", "preset", "seed", "traffic_column", "accesses_column")
     return {**files, **{name: getattr(source, name) for name in plain}}
+
+
+def _forecaster(command: Train, cluster: Mapping[str, Any]) -> str | None:
+    """Return the file that ``--forecaster`` names, fitted first if it names a kind.
+
+    Raises:
+        ValueError: If the file is not that of a forecaster.
+        OSError: If it cannot be read.
+    """
+    from psgym.agents.evaluation import make_days
+    from psgym.agents.fitted import KINDS, forecaster_for
+    from psgym.envs.forecasts import make_forecasts
+
+    if command.forecaster in KINDS:
+        traffic = None if command.traffic is None else str(command.traffic)
+        config = make_config(VIEWS[command.env].preset, command.preset, None, cluster)
+        arguments = {"config": config, "traffic": traffic, "traffic_column": command.traffic_column}
+        days = make_days(command.env, "train", 0, 1, jobs=_text(command.jobs), **arguments)  # type: ignore[arg-type]
+        return str(forecaster_for(str(command.forecaster), days.config, days.traffic, command.seed))
+    make_forecasts(command.forecaster)  # an unusable file is told before anything is trained
+    return command.forecaster
 
 
 def _evaluate(command: Evaluate) -> None:

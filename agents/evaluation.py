@@ -19,6 +19,7 @@ from psgym.envs.access_log import AccessLog, read_accesses
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.metrics import METRICS
 from psgym.envs.cluster.records import TERMS
+from psgym.envs.forecasts import ForecasterLike
 from psgym.envs.job_trace import JobTrace, read_jobs
 from psgym.envs.settings import make_config
 from psgym.envs.traces import Traffic, read_traffic
@@ -48,8 +49,11 @@ class Days:
         shares = np.array_split(np.asarray(self.seeds), min(self.workers.count, len(self.seeds)))
         return [replace(self, seeds=share.tolist(), workers=LocalWorkers()) for share in shares]
 
-    def make(self, **changes: Any) -> ClusterVectorEnv:
-        """Build the batch of all days; an ended day rests until all have ended."""
+    def make(self, forecaster: ForecasterLike = None, **changes: Any) -> ClusterVectorEnv:
+        """Build the batch of all days; an ended day rests until all have ended.
+
+        A forecaster feeds the forecasts of the observation; the days stay the same.
+        """
         config = ClusterConfig.from_mapping({**vars(self.config), "drain": True, **changes})
         return ClusterVectorEnv(
             len(self.seeds),
@@ -58,6 +62,7 @@ class Days:
             traffic=self.traffic,
             part=self.part,
             accesses=self.accesses,
+            forecaster=forecaster,
             autoreset_mode=AutoresetMode.DISABLED,
         )
 
@@ -136,7 +141,8 @@ def run_policy(days: Days, make: PolicyMaker, **changes: Any) -> Run:
     Args:
         days: The days; their workers share them.
         make: Builds the policy for a vector environment.
-        changes: Fields of the configuration that differ for this policy, such as ``initial``.
+        changes: Fields of the configuration that differ for this policy, such as ``initial``; and ``forecaster``, what
+            feeds the forecasts of its environment.
     """
     parts = days.workers.map(_live, [(part, make, changes) for part in days.split()])
     times = np.concatenate([part.completion for part in parts])

@@ -34,7 +34,11 @@ def learned_candidate(path: Path, view_id: str, preset: str | None = None) -> tu
     config = make_config(VIEWS[view_id].preset, preset or description.preset, None, description.changes)
     model, _ = load_model(path, ClusterVecEnv(1, view_id, config=config))
     changes = {name: getattr(config, name) for name in ("observation", "initial", "placement")}
-    candidate = Candidate(description.algo, lambda env: LearnedPolicy(model, env), "learned", changes=changes)
+    forecaster = path.parent / description.forecaster
+    if description.forecaster and not forecaster.is_file():
+        raise ModelError(f"{path}: trained with a forecaster, which is missing beside it: {forecaster}")
+    given = {**changes, "forecaster": forecaster} if description.forecaster else changes
+    candidate = Candidate(description.algo, lambda env: LearnedPolicy(model, env), "learned", changes=given)
     named = make_config(VIEWS[view_id].preset, preset or description.preset, None, changes)
     return candidate, None if named == config else config
 

@@ -30,6 +30,9 @@ from psgym.agents.sb3 import ClusterVecEnv
 from psgym.envs.cluster.decide import COMMIT
 from psgym.envs.cluster.features import rows_hash
 
+FORECASTER = "forecaster.npz"
+"""Name of the fitted forecaster in the folder of a training that was given one."""
+
 DESCRIPTION = "psgym.json"
 """Name of the description inside a model's file."""
 
@@ -104,6 +107,8 @@ class Description:
     steps: int = 0
     progress: dict[str, Any] = field(default_factory=dict)
     """Where a recipe stands, for a training to be resumed."""
+    forecaster: str = ""
+    """Name of the file beside the model that holds the forecaster of its environments; empty for their own."""
     psgym: str = psgym.__version__
 
 

@@ -38,6 +38,10 @@ LADDERS = {REPLICAS.id: LADDER}
 PARTS = {"capacity": CAPACITY_NAMES, "replicas": REPLICA_NAMES, "allocation": ALLOCATION_NAMES}
 """Names and codes of the rules of each part, in the order in which a composed name lists the parts."""
 
+FORECASTERS = ("arima", "gru", "hybrid", "oracle")
+"""Names of the capacity rule ``forecast`` whose environment is fed by another forecaster than the seasonal EWMA; the
+oracle's is the true future."""
+
 LOOK_AHEADS = ("look-ahead", "look-ahead-oracle")
 """Policies that roll plans of the allocation forward, on imagined futures or on the true one."""
 
@@ -230,7 +234,9 @@ def make_policy(name: str, env: Any, view_id: str, seed: int = 0) -> Policy:
     Args:
         name: ``random``, ``do-nothing``, or a rule of each part that the agent decides, joined by ``+`` in the order
             capacity, replicas, allocation: ``srpt-optimus``, ``forecast+hot-cold+srpt-optimus``. ``priority`` takes the
-            shipped parameters for the cluster's load, ``priority@contended`` those that were tuned on that preset.
+            shipped parameters for the cluster's load, ``priority@contended`` those that were tuned on that preset. One
+            of `FORECASTERS` in the place of ``forecast`` is that rule; what feeds its environment is the caller's to
+            choose (`psgym.agents.fitted`).
         env: A single environment, a ``ClusterVectorEnv`` or a ``ClusterVecEnv``.
         view_id: Id of the environment.
         seed: Seed of the random policy, and of what a look ahead imagines.
@@ -248,7 +254,10 @@ def make_policy(name: str, env: Any, view_id: str, seed: int = 0) -> Policy:
     if name in LOOK_AHEADS:
         return _make_look_ahead(env, name == "look-ahead-oracle", seed)
     parts = part_names(view_id)
-    codes = {part: names[_base(rule)] for rule, (part, names) in zip(name.split("+"), parts.items(), strict=True)}
+    rules = [_base(rule) for rule in name.split("+")]
+    if forecaster_of(name, view_id):
+        rules[0] = "forecast"
+    codes = {part: names[rule] for rule, (part, names) in zip(rules, parts.items(), strict=True)}
     if "allocation" in parts and _base(name.split("+")[-1]) in PRIORITIES:
         codes.pop("allocation")
         return PriorityPolicy(env, _priorities(name.split("+")[-1], env).array, **codes)
@@ -257,6 +266,12 @@ def make_policy(name: str, env: Any, view_id: str, seed: int = 0) -> Policy:
 
 def _base(rule: str) -> str:
     return rule.split("@")[0]
+
+
+def forecaster_of(name: str, view_id: str) -> str | None:
+    """Return the forecaster that a policy's environment is to be fed by: one of `FORECASTERS`, or None for its own."""
+    first = name.split("+")[0]
+    return first if first in FORECASTERS and "capacity" in VIEWS[view_id].decides else None
 
 
 def _priorities(rule: str, env: Any) -> PrioritySet:
@@ -273,6 +288,8 @@ def _make_look_ahead(env: Any, oracle: bool, seed: int) -> Policy:
 
 def policy_kind(name: str, view_id: str) -> Kind:
     """Return whether a policy is a ``heuristic``, an ``oracle`` that knows the future, or a ``bound``."""
+    if forecaster_of(name, view_id) == "oracle":
+        return "oracle"
     return KINDS.get(name, "heuristic") if view_id in LADDERS else "heuristic"
 
 
@@ -288,6 +305,7 @@ def check_policy(name: str, view_id: str) -> None:
         raise _misfit(name, view_id)
     for rule, (part, names) in zip(rules, parts.items(), strict=True):
         known = (*names, *(f"priority@{one}" for one in shipped_sets())) if part == "allocation" else tuple(names)
+        known = (*known, *FORECASTERS) if part == "capacity" else known
         if rule not in known:
             raise _misfit(name, view_id, f"no {part} rule {rule!r}{_hint(rule, known)}; ")
 
@@ -296,7 +314,8 @@ def _misfit(name: str, view_id: str, why: str = "") -> PolicyError:
     if view_id in LADDERS:
         names = policy_names(view_id)
         return PolicyError(f"no policy {name!r} for {view_id}{_hint(name, names)}: names are {', '.join(names)}")
-    shape = "+".join(f"({'|'.join(names)})" for names in part_names(view_id).values())
+    more = {"capacity": FORECASTERS}
+    shape = "+".join(f"({'|'.join((*names, *more.get(part, ())))})" for part, names in part_names(view_id).items())
     near = "" if why else _hint(name, policy_names(view_id))
     return PolicyError(f"no policy {name!r} for {view_id}{near}: {why}names are {', '.join(SIMPLE)} or {shape}")
 

@@ -12,7 +12,7 @@ from stable_baselines3.common.logger import configure
 
 from psgym.agents.callbacks import Checkpoint, ClusterMetrics, Stop, log_parameters
 from psgym.agents.interruption import Interrupted, StopSignals
-from psgym.agents.models import Description, ModelError, load_model, make_model, read_description, save_model
+from psgym.agents.models import FORECASTER, Description, ModelError, load_model, make_model, read_description, save_model
 from psgym.agents.networks.entities import EntityNetwork
 from psgym.agents.networks.weights import about, save_weights
 from psgym.agents.recipe import RECIPES, Cook, Recipe
@@ -63,6 +63,8 @@ class Training:
     """Network: mlp, or entities (`psgym.agents.networks`); a recipe always has the second."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the recipe that differ from the defaults: teacher, cloning, evolution."""
+    forecaster: str | None = None
+    """File of a fitted forecaster that feeds the forecasts of the observation; a seasonal EWMA if None."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -79,6 +81,7 @@ class Training:
             "jobs": self.jobs,
             "accesses": self.accesses,
             "accesses_column": self.accesses_column,
+            "forecaster": self.forecaster,
             **self.cluster,
         }
 
@@ -103,6 +106,7 @@ class Training:
             seed=self.seed,
             steps=steps,
             progress=dict(progress),
+            forecaster=FORECASTER if self.forecaster else "",
         )
 
 

@@ -10,6 +10,7 @@ import argparse
 import csv
 import gzip
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.predictors import ARIMA, EWMA, GRU, Hybrid, ResidualGRU, SeasonalEWMA, SeasonalNaive
+from psgym.predictors import GRU, Hybrid, ResidualGRU, load_forecaster, save_forecaster
 from psgym.predictors.backtest import backtest, split_at
-from psgym.predictors.hybrid import STEADY
+from psgym.predictors.hybrid import default_experts
 
 SEEDS = (0, 1, 2)
 HORIZONS = (1, 12, 48)
@@ -56,6 +57,7 @@ def series() -> dict[str, tuple[int, Loader]]:
     table: dict[str, tuple[int, Loader]] = {
         "wikipedia-60": (60, lambda root: read_minutes(root / "forecast/wikipedia_1h_2018_2019.csv.gz", 60)),
         "philly-60": (60, lambda root: read_philly(root / "jobs/philly_jobs_2017Oct03_Nov19.csv.gz")),
+        "retailrocket-60": (60, _loader("retailrocket_1h_2015.csv.gz", 60, "value", None)),
     }
     for m in (5, 15, 60):
         for segment in ("jul", "aug"):
@@ -111,41 +113,58 @@ def measure(
     done: dict[str, Any],
     save: Callable[[], None],
     seeds: Sequence[int],
+    fits: Path,
 ) -> None:
     """Adds to `done` the result of every seed that it lacks."""
-    missing = [seed for seed in seeds if str(seed) not in done]
-    if not missing:
-        return
     day = 1440 // minutes
     season = (day, 7 * day)
     train, _ = split_at(len(y))
-    steady_parts = {
-        "arima": ARIMA(season=season),
-        "seasonal_ewma": SeasonalEWMA(season=season),
-        "steady_ewma": SeasonalEWMA(STEADY, season=season),
-        "ewma": EWMA(season=season),
-    }
-    for period in season:
-        steady_parts[f"naive_{period}"] = SeasonalNaive(period, season=season, transform="auto")
-    fixed = backtest(steady_parts, y, HORIZONS)
-    for seed in missing:
-        learned = {
-            "gru": GRU(seed=seed, season=season),
-            "residual_gru": ResidualGRU(steady_parts["arima"], base_fitted=True, seed=seed, season=season),
-        }
-        networks = backtest(learned, y, HORIZONS)
-        hybrid = Hybrid({**steady_parts, **learned}, experts_fitted=True, seed=seed, season=season)
-        hybrid.fit(y[:train])
-        all_parts = {**steady_parts, **learned, "hybrid": hybrid}
-        result = backtest(all_parts, y, HORIZONS, against=("arima", "gru"), fit=False)
-        for cost in (fixed["costs"], networks["costs"]):
-            result["costs"] |= cost
+    for seed in (seed for seed in seeds if str(seed) not in done):
+        first = fits / f"{name}-{seeds[0]}.npz"
+        parts, costs = fitted_parts(y[:train], season, seed, fits / f"{name}-{seed}.npz", first)
+        hybrid = Hybrid(parts, experts_fitted=True, seed=seed, season=season).fit(y[:train])
+        result = backtest({**parts, "hybrid": hybrid}, y, HORIZONS, against=("arima", "gru"), fit=False)
+        for part, seconds in costs.items():
+            result["costs"][part]["fit_seconds"] = seconds
         result["tests"] = [row for row in result["tests"] if row["name"] == "hybrid"]
-        result["orders"] = [str(order) for order in steady_parts["arima"].orders_]
+        result["orders"] = [str(order) for order in parts["arima"].orders_]
         result["minutes"] = minutes
         done[str(seed)] = _rounded(result)
         save()
         print(name, seed, headline(done[str(seed)]), flush=True)
+
+
+def fitted_parts(
+    y: NDArray[np.float64], season: tuple[int, int], seed: int, path: Path, first: Path
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """The experts of the default hybrid, fitted once and kept in a file, and the seconds that each fit took.
+
+    Args:
+        y: the part to fit.
+        season: periods in slots.
+        seed: of the networks.
+        path: the file of this seed; first: of the first seed, from which the parts without a seed are taken.
+    """
+    times = path.with_suffix(".json")
+    if path.exists():
+        return dict(load_forecaster(path).experts_), json.loads(times.read_text())
+    parts: dict[str, Any] = {}
+    costs: dict[str, float] = {}
+    for name, part in default_experts(seed, season).items():
+        learned = isinstance(part, GRU)
+        if not learned and first.exists():
+            parts[name] = load_forecaster(first).experts_[name]
+            costs[name] = json.loads(first.with_suffix(".json").read_text())[name]
+            continue
+        if isinstance(part, ResidualGRU):
+            part.base = parts["arima"]  # the fitted one, which may come from the first seed
+        started = time.process_time()
+        parts[name] = part.fit(y)
+        costs[name] = time.process_time() - started
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_forecaster(path, Hybrid(parts, experts_fitted=True, season=season).fit(y))
+    times.write_text(json.dumps(costs))
+    return parts, costs
 
 
 def _rounded(value: Any) -> Any:
@@ -223,6 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecasting.json"))
+    parser.add_argument("--fits", type=Path, default=Path("benchmarks/results/fits"), help="where fits are kept")
     parser.add_argument("--only", nargs="*", help="names of series; all by default")
     parser.add_argument("--seeds", nargs="*", type=int, default=SEEDS, help="of the networks; three by default")
     arguments = parser.parse_args()
@@ -234,7 +254,8 @@ def main() -> None:
 
     for name, (minutes, load) in series().items():
         if not arguments.only or name in arguments.only:
-            measure(name, minutes, load(arguments.data), results.setdefault(name, {}), save, arguments.seeds)
+            done = results.setdefault(name, {})
+            measure(name, minutes, load(arguments.data), done, save, arguments.seeds, arguments.fits)
     print(summary({name: seeds for name, seeds in results.items() if seeds}))
 
 

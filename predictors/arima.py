@@ -43,7 +43,7 @@ class ARIMA(Forecaster):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.order = order
@@ -93,9 +93,7 @@ class ARIMA(Forecaster):
         return new_state(self.models_, self.horizon)
 
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        advance_arima(
-            state["clock"], state["position"], state["values"], state["errors"], self._reach, *self._packed, z, out
-        )
+        advance_arima(state["clock"], state["buffers"], self._reach, *self._packed, z, out)
 
     def _get_learned(self) -> State:
         learned = super()._get_learned()

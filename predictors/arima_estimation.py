@@ -119,49 +119,34 @@ def _exact(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
 
 
 def pack(models: list[Model]) -> tuple[NDArray, ...]:
-    """Models as the padded arrays of `advance_arima`: burn, ar_lags, ar, counts, ma_lags, ma, counts, profile."""
+    """Models as the padded arrays of `advance_arima`: counts, lags, coefficients, profile."""
     length = math.lcm(*(len(model.profile) for model in models))
     profile = np.array([np.tile(model.profile, length // len(model.profile)) for model in models])
-    return (
-        np.array([model.order.burn for model in models], np.int64),
-        *_pad([m.ar_lags for m in models], [m.ar for m in models]),
-        *_pad([m.ma_lags for m in models], [m.ma for m in models]),
-        profile,
-    )
-
-
-def _pad(lags: list[NDArray], coefficients: list[NDArray]) -> tuple[NDArray, NDArray, NDArray]:
-    counts = np.array([len(row) for row in lags], np.int64)
-    padded_lags, padded = (
-        np.ones((len(lags), counts.max(initial=1)), np.int64),
-        np.zeros((len(lags), counts.max(initial=1))),
-    )
-    for m, (row, values) in enumerate(zip(lags, coefficients, strict=True)):
-        padded_lags[m, : len(row)], padded[m, : len(row)] = row, values
-    return padded_lags, padded, counts
+    terms = max(max(len(model.ar), len(model.ma), 1) for model in models)
+    counts = np.array([[model.order.burn, len(model.ar), len(model.ma)] for model in models], np.int64).T.copy()
+    lags, coefficients = np.ones((2, len(models), terms), np.int64), np.zeros((2, len(models), terms))
+    for m, model in enumerate(models):
+        lags[0, m, : len(model.ar)], coefficients[0, m, : len(model.ar)] = model.ar_lags, model.ar
+        lags[1, m, : len(model.ma)], coefficients[1, m, : len(model.ma)] = model.ma_lags, model.ma
+    return counts, lags, coefficients, profile
 
 
 def new_state(models: list[Model], horizon: int) -> State:
     """Buffers that hold the assumed history of each model."""
     reach = max(model.reach for model in models)
-    values = np.zeros((len(models), reach + horizon + BLOCK))
+    buffers = np.zeros((2, len(models), reach + horizon + BLOCK))
     for m, model in enumerate(models):
-        values[m, :reach] = model.history(reach)
-    return {
-        "clock": np.zeros(1, np.int64),
-        "position": np.full(1, reach - 1, np.int64),
-        "values": values,
-        "errors": np.zeros_like(values),
-    }
+        buffers[0, m, :reach] = model.history(reach)
+    return {"clock": np.array([0, reach - 1], np.int64), "buffers": buffers}
 
 
 def tail_errors(model: Model, z: NDArray[np.float64], split: int, horizon: int) -> NDArray[np.float64]:
     """Mean absolute errors by horizon, shape [horizon], of the forecasts made from `split` on; inf where unknown."""
     state, packed = new_state([model], horizon), pack([model])
-    buffers = (state["clock"], state["position"], state["values"], state["errors"], model.reach, *packed)
+    arguments = (state["clock"], state["buffers"], model.reach, *packed)
     out = np.empty((len(z) - split, horizon))
-    advance_arima(*buffers, z[:split], np.empty((split, 0)))
-    advance_arima(*buffers, z[split:], out)
+    advance_arima(*arguments, z[:split], np.empty((split, 0)))
+    advance_arima(*arguments, z[split:], out)
     errors = np.full(horizon, np.inf)
     for h in range(1, min(horizon, len(out) - 1) + 1):
         errors[h - 1] = np.abs(z[split + h :] - out[: len(out) - h, h - 1]).mean()

@@ -48,56 +48,61 @@ def residuals(
 
 
 @numba.njit(cache=True)
-def _make_room(position: NDArray, values: NDArray, errors: NDArray, reach: int, ahead: int) -> None:
-    if position[0] + 1 + ahead < values.shape[1]:
+def _make_room(clock: NDArray, buffers: NDArray, reach: int, ahead: int) -> None:
+    if clock[1] + 1 + ahead < buffers.shape[2]:
         return
-    start = position[0] + 1 - reach
-    for m in range(values.shape[0]):
-        for i in range(reach):
-            values[m, i], errors[m, i] = values[m, start + i], errors[m, start + i]
-        for i in range(reach, values.shape[1]):
-            values[m, i], errors[m, i] = 0.0, 0.0
-    position[0] = reach - 1
+    start = clock[1] + 1 - reach
+    for side in range(2):
+        for m in range(buffers.shape[1]):
+            for i in range(reach):
+                buffers[side, m, i] = buffers[side, m, start + i]
+            for i in range(reach, buffers.shape[2]):
+                buffers[side, m, i] = 0.0
+    clock[1] = reach - 1
 
 
 @numba.njit(cache=True)
 def advance_arima(
-    clock: NDArray, position: NDArray, values: NDArray, errors: NDArray, reach: int, burn: NDArray,
-    ar_lags: NDArray, ar: NDArray, ar_count: NDArray, ma_lags: NDArray, ma: NDArray, ma_count: NDArray,
+    clock: NDArray, buffers: NDArray, reach: int, counts: NDArray, lags: NDArray, coefficients: NDArray,
     profile: NDArray, z: NDArray, out: NDArray,
 ) -> None:  # fmt: skip
     """Feeds values to M models and writes the mean of their forecasts.
 
+    The arrays are few because passing one costs as much as a hundred additions.
+
     Args:
-        clock: values seen so far, shape [1]; position: index of the newest in the buffers, shape [1].
-        values, errors: buffers of the deseasonalised series and of one-step errors, shape [M, capacity].
-        reach: the longest lag of any model; burn: first errors of each that are taken as 0, shape [M].
-        ar_lags, ar, ma_lags, ma: expanded polynomials, shape [M, K]; ar_count, ma_count: terms in use, shape [M].
+        clock: values seen so far, and index of the newest in the buffers, shape [2].
+        buffers: the deseasonalised series and the one-step errors, shape [2, M, capacity].
+        reach: the longest lag of any model.
+        counts: first errors that are taken as 0, terms of the autoregressive and of the moving-average side, [3, M].
+        lags, coefficients: expanded polynomials of the two sides, shape [2, M, K].
         profile: what each model subtracts by phase, shape [M, S].
         z: new values, shape [n].
         out: receives the mean forecasts, shape [n, H].
     """
-    ahead, models, phases = out.shape[1], values.shape[0], profile.shape[1]
+    ahead, models, phases = out.shape[1], buffers.shape[1], profile.shape[1]
     for i in range(z.shape[0]):
-        _make_room(position, values, errors, reach, ahead)
-        now = position[0] + 1
+        _make_room(clock, buffers, reach, ahead)
+        now = clock[1] + 1
         for k in range(ahead):
             out[i, k] = 0.0
         for m in range(models):
+            values, errors = buffers[0, m], buffers[1, m]
+            phase = clock[0] % phases
             for k in range(ahead + 1):
                 t = now + k
                 forecast = 0.0
-                for j in range(ar_count[m]):
-                    forecast += ar[m, j] * values[m, t - ar_lags[m, j]]
-                for j in range(ma_count[m]):
-                    forecast += ma[m, j] * errors[m, t - ma_lags[m, j]]
-                phase = (clock[0] + k) % phases
+                for j in range(counts[1, m]):
+                    forecast += coefficients[0, m, j] * values[t - lags[0, m, j]]
+                for j in range(counts[2, m]):
+                    forecast += coefficients[1, m, j] * errors[t - lags[1, m, j]]
                 if k == 0:
-                    values[m, t] = z[i] - profile[m, phase]
+                    values[t] = z[i] - profile[m, phase]
                     # What was assumed before the first value must not linger as a surprise.
-                    errors[m, t] = values[m, t] - forecast if clock[0] >= burn[m] else 0.0
+                    errors[t] = values[t] - forecast if clock[0] >= counts[0, m] else 0.0
                 else:
-                    values[m, t] = forecast
+                    values[t] = forecast
                     out[i, k - 1] += (forecast + profile[m, phase]) / models
-        position[0] = now
+                phase = phase + 1 if phase + 1 < phases else 0
+        clock[1] = now
         clock[0] += 1

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 from psgym.predictors.calibration import calibrate, error_priors, new_calibration
 from psgym.predictors.series import MINIMUM_LENGTH, check_series
 from psgym.predictors.state import State, copy_state, fill, flatten
-from psgym.predictors.transform import Transform, forward
+from psgym.predictors.transform import Transform
 
 SMEARING_HALF_LIFE_PERIODS = 7.0
+SCALE_HALF_LIFE_PERIODS = 1.0
 
 
 class NotFittedError(ValueError):
@@ -65,7 +66,7 @@ class Forecaster(ABC):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         self.season = tuple(int(s) for s in season)
         self.horizon = int(horizon)
@@ -123,6 +124,11 @@ class Forecaster(ABC):
         """
         values = check_series(y, 0)
         self._require_fitted()
+        period = self.season_[0] if self.season_ else 24
+        self._retentions = (
+            0.5 ** (1.0 / (SMEARING_HALF_LIFE_PERIODS * period)),
+            0.5 ** (1.0 / (SCALE_HALF_LIFE_PERIODS * period)),
+        )
         self._state = self._new_state()
         self._calibration = new_calibration(*self._priors)
         self._observe(values)
@@ -139,8 +145,10 @@ class Forecaster(ABC):
         """
         self._require_fitted()
         # The usual call, one number, skips what only arrays need.
-        one = isinstance(y_new, float) and math.isfinite(y_new)
-        values = np.array([y_new]) if one else check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64)))
+        if isinstance(y_new, float) and math.isfinite(y_new):
+            values = np.array((y_new,))
+        else:
+            values = check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64)))
         self._observe(values)
         return self
 
@@ -161,6 +169,9 @@ class Forecaster(ABC):
         self._require_fitted()
         if self._last is None:
             raise ValueError("no value has been observed yet: call update first")
+        if h is None and level is None:
+            last, count = self._last.copy(), len(self.levels)
+            return Forecast(last[0], last[1], last[2 : 2 + count], last[2 + count :], self.levels)
         rows, levels = self._rows(level)
         h = self._checked_horizon(h)
         return self._forecast(self._last, h, rows, levels)
@@ -244,6 +255,7 @@ class Forecaster(ABC):
     # Inner workings.
 
     _priors: tuple[NDArray, ...]
+    _retentions: tuple[float, float]  # shares of the smearing sums and of the error scale that are kept per slot
     _state: State
     _calibration: State
     _last: NDArray[np.float64] | None = None
@@ -268,18 +280,14 @@ class Forecaster(ABC):
     def _bands_of(self, values: NDArray[np.float64], state: State, calibration: State) -> NDArray[np.float64]:
         """Mean, median, lower and upper bounds after each value, shape [n, 2 + 2L, H]; moves both states."""
         n, packed = len(values), self.transform_.packed
-        z, forecasts = forward(values, packed), np.empty((n, self.horizon))
+        z, forecasts = self.transform_.forward(values), np.empty((n, self.horizon))
         self._advance(state, z, values, forecasts)
         out = np.empty((n, 2 + 2 * len(self.levels), self.horizon))
         calibrate(
             calibration["clock"], calibration["learned"], calibration["ring"],
-            values, z, forecasts, self._coverage, packed, self.gamma, self._retention(), out,
+            values, z, forecasts, self._coverage, packed, self.gamma, *self._retentions, out,
         )  # fmt: skip
         return out
-
-    def _retention(self) -> float:
-        period = self.season_[0] if self.season_ else 24
-        return 0.5 ** (1.0 / (SMEARING_HALF_LIFE_PERIODS * period))
 
     def _forecast(
         self, bands: NDArray[np.float64], h: int, rows: slice | list[int], levels: tuple[float, ...]

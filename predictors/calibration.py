@@ -4,10 +4,12 @@ Every forecaster issues its forecasts on the standardised scale z. This layer ma
 says about their errors. An error at horizon h is known h slots after the forecast, never earlier, so a ring holds the
 last forecasts and bounds that were issued.
 
-Intervals: each bound is a tracked quantile of the h-step error. When a value leaves the bound issued for it, the bound
-moves out by gamma x scale x (1 - alpha), else in by gamma x scale x alpha; the long-run coverage is then 1 - alpha
-whatever the process (adaptive conformal inference: Gibbs and Candes 2021; quantile tracking: Angelopoulos, Candes and
-Tibshirani 2023). The two sides are tracked apart because counts are skewed.
+Intervals: each bound is a tracked quantile of the h-step error, in units of the recent mean absolute error, so that it
+narrows at once where errors do. When a value leaves the bound issued for it, the quantile moves out by
+gamma x (1 - alpha), else in by gamma x alpha; the long-run coverage is then 1 - alpha whatever the process (adaptive
+conformal inference: Gibbs and Candes 2021; quantile tracking: Angelopoulos, Candes and Tibshirani 2023). Errors many
+slots ahead overlap and come late, so their steps are smaller. The two sides are tracked apart because counts are
+skewed.
 
 Smearing: the inverse of a logarithm maps a mean to a median. The ratio of exponentially weighted sums of what came and
 of what the median forecast said corrects it per horizon (after Duan 1983).
@@ -24,6 +26,7 @@ from psgym.predictors.transform import inverse
 
 SMEARING_LIMITS = (0.5, 3.0)
 SMEARING_PRIOR_SLOTS = 50.0
+FULL_STEP_HORIZON = 12  # beyond it, the step of the quantile falls with the inverse of the horizon
 
 
 def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: NDArray) -> State:
@@ -36,15 +39,17 @@ def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: ND
         smearing: prior of the smearing factor per horizon, shape [H].
 
     Returns:
-        `clock`: values seen, shape [1]. `learned`: scale, the two sums of the smearing factor, lower and upper, stacked
-        to shape [3 + 2L, H]. `ring`: the last forecasts with their bounds, shape [H, 1 + 2L, H]. A few arrays rather
-        than many, because passing one to a kernel costs as much as a hundred additions.
+        `clock`: values seen, shape [1]. `learned`: scale, the two sums of the smearing factor, lower and upper
+        quantiles in units of the scale, stacked to shape [3 + 2L, H]. `ring`: the last forecasts with their bounds,
+        shape [H, 1 + 2L, H]. A few arrays rather than many, because passing one to a kernel costs as much as a hundred
+        additions.
     """
     levels, horizon = lower.shape
+    unit = np.maximum(scale, 1e-12)
     sums = np.stack([SMEARING_PRIOR_SLOTS * smearing, np.full(horizon, SMEARING_PRIOR_SLOTS)])
     return {
         "clock": np.zeros(1, np.int64),
-        "learned": np.vstack([scale[None], sums, lower, upper]),
+        "learned": np.vstack([scale[None], sums, lower / unit, upper / unit]),
         "ring": np.zeros((horizon, 1 + 2 * levels, horizon)),
     }
 
@@ -89,7 +94,7 @@ def error_priors(
 def calibrate(
     clock: NDArray, learned: NDArray, ring: NDArray,
     y: NDArray, z: NDArray, forecasts: NDArray, coverage: NDArray, packed: NDArray, gamma: float, retention: float,
-    out: NDArray,
+    scale_retention: float, out: NDArray,
 ) -> None:  # fmt: skip
     """Learns from each new value, then maps the forecasts made at it to units of the series.
 
@@ -100,7 +105,7 @@ def calibrate(
         coverage: levels as fractions, shape [L].
         packed: the transform.
         gamma: step of the quantile tracker in units of the mean absolute error.
-        retention: share of the error scale and of the smearing sums kept per slot.
+        retention: share of the smearing sums kept per slot; scale_retention: likewise of the error scale.
         out: receives mean, median, lower and upper bounds, shape [n, 2 + 2L, H].
     """
     horizon, levels = ring.shape[0], coverage.shape[0]
@@ -112,12 +117,13 @@ def calibrate(
         for h in range(1, min(t, horizon) + 1):
             k = h - 1
             issued = ring[(t - h) % horizon]
-            scale[k] = retention * scale[k] + (1.0 - retention) * abs(z[i] - issued[0, k])
+            scale[k] = scale_retention * scale[k] + (1.0 - scale_retention) * abs(z[i] - issued[0, k])
+            step = gamma * min(1.0, FULL_STEP_HORIZON / h)
             if log:
                 came[k] = retention * came[k] + (y[i] + unit) / typical
                 said[k] = retention * said[k] + (inverse(issued[0, k], packed) + unit) / typical
             for j in range(levels):
-                tail, step = 0.5 * (1.0 - coverage[j]), gamma * scale[k]
+                tail = 0.5 * (1.0 - coverage[j])
                 lower[j, k] += step * ((1.0 if z[i] < issued[1 + j, k] else 0.0) - tail)
                 upper[j, k] += step * ((1.0 if z[i] > issued[1 + levels + j, k] else 0.0) - tail)
         issued = ring[t % horizon]
@@ -129,8 +135,8 @@ def calibrate(
                 factor = min(max(came[k] / said[k], SMEARING_LIMITS[0]), SMEARING_LIMITS[1])
                 out[i, 0, k] = max((median + unit) * factor - unit, 0.0)
             for j in range(levels):
-                issued[1 + j, k] = min(centre - lower[j, k], centre)
-                issued[1 + levels + j, k] = max(centre + upper[j, k], centre)
+                issued[1 + j, k] = min(centre - scale[k] * lower[j, k], centre)
+                issued[1 + levels + j, k] = max(centre + scale[k] * upper[j, k], centre)
                 out[i, 2 + j, k] = inverse(issued[1 + j, k], packed)
                 out[i, 2 + levels + j, k] = inverse(issued[1 + levels + j, k], packed)
         clock[0] = t + 1

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SCALE_FLOOR = 1e-9
+GAMMA = 0.2  # step of the tracked quantile, in mean absolute errors
+HALF_LIFE = 168.0  # slots after which the weight of an error halves
+POWER = 0.8  # how the error grows with the expected need
 MAX_ERROR = 4.0  # errors beyond as many times the mean error count as this
 
 
@@ -53,9 +56,9 @@ class CapacityPlanner:
         quantile: float = 0.9,
         lead: int = 1,
         cooldown: int = 6,
-        gamma: float = 0.2,
-        half_life: float = 720.0,
-        power: float = 0.5,
+        gamma: float = GAMMA,
+        half_life: float = HALF_LIFE,
+        power: float = POWER,
     ) -> None:
         self.node = np.atleast_1d(np.asarray(node, np.float64))
         self.quantile, self.lead, self.cooldown = quantile, int(lead), int(cooldown)
@@ -159,7 +162,7 @@ def plan_step(
         observed[t % observed.shape[0], r] = now[r]
         target[r] = 0.0
         for k in range(lead):
-            unit = ((expected[k, r] + 0.1 * usual) / usual) ** power
+            unit = math.pow((expected[k, r] + 0.1 * usual) / usual, power)
             # Before an error is known, the unit is half of what is expected.
             width = scale[k, r] * unit if t > k else 0.5 * expected[k, r]
             need[k, r] = max(expected[k, r] + score[k, r] * width, 0.0)

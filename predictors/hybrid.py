@@ -17,21 +17,41 @@ from psgym.predictors.state import State
 
 # For series too short to estimate them: a level and a day that move slowly, a week that moves fast.
 STEADY = (0.05, 0.05, 0.3, 0.8)
+CORRECTION_HALF_LIFE, CORRECTION_PRIOR = 7.0, 2.5  # in periods of the shortest season
+
+
+def default_experts(seed: int = 0, season: Sequence[int] = (24, 168), **shared: Any) -> dict[str, Forecaster]:
+    """The unfitted experts of a hybrid by name; `shared` are arguments of `Forecaster`."""
+    shared = {"season": tuple(season), "transform": "auto", **shared}
+    arima = ARIMA(**shared)
+    experts: dict[str, Forecaster] = {
+        "arima": arima,
+        "gru": GRU(seed=seed, **shared),
+        "residual_gru": ResidualGRU(base=arima, base_fitted=True, seed=seed, **shared),
+        "seasonal_ewma": SeasonalEWMA(**shared),
+        "steady_ewma": SeasonalEWMA(STEADY, **shared),
+        "ewma": EWMA(**shared),
+    }
+    for period in shared["season"]:
+        experts[f"naive_{period}"] = SeasonalNaive(period, **shared)
+    return experts
 
 
 class Hybrid(Forecaster):
     """A weighted mean of experts: ARIMA, GRU, a GRU on the errors of the ARIMA, a seasonal EWMA and naive guards.
 
-    ARIMA and GRU enter twice: as they are, and with the recent mean of their errors added, which follows a shift of the
-    level. The weight of an expert at a horizon is a power of the inverse of its mean absolute error at that horizon,
-    over forecasts whose target has been observed, with exponential forgetting. The guards cost nothing while the models
-    are good and take over when the series leaves what they were fitted on.
+    ARIMA, GRU and the naive forecast of the longest season enter twice: as they are, and with the recent mean of their
+    errors added, which follows a shift of the level. The weight of an expert at a horizon is a power of the inverse of
+    its mean absolute error at that horizon, over forecasts whose target has been observed, with exponential forgetting;
+    the power grows with the square root of the number of errors that the mean holds. The guards cost nothing while the
+    models are good and take over when the series leaves what they were fitted on.
 
     Args:
         experts: forecasters by name; None is the list above with their defaults and this seed.
         experts_fitted: whether the experts have been fitted on the same series, on one scale, and are used as they are.
-        corrected: names of the experts that enter a second time, corrected, as `<name>_corrected`.
-        power: how sharply weights follow errors.
+        corrected: names of the experts that enter a second time, corrected, as `<name>_corrected`; None is ARIMA, GRU
+            and the last naive forecast, as far as there are such experts.
+        sharpness: how sharply weights follow errors: the power is this times the square root of their number.
         half_life: periods of the shortest season in which the weight of an error halves.
         seed: of the default experts.
         season, horizon, transform, levels, gamma: see `Forecaster`; they hold for all experts.
@@ -45,21 +65,21 @@ class Hybrid(Forecaster):
         self,
         experts: Mapping[str, Forecaster] | None = None,
         experts_fitted: bool = False,
-        corrected: Sequence[str] = ("arima", "gru"),
-        power: float = 16.0,
-        half_life: float = 3.0,
+        corrected: Sequence[str] | None = None,
+        sharpness: float = 1.25,
+        half_life: float = 2.5,
         seed: int = 0,
         season: Sequence[int] = (24, 168),
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.experts = None if experts is None else dict(experts)
         self.experts_fitted = experts_fitted
-        self.corrected = tuple(corrected)
-        self.power = power
+        self.corrected = None if corrected is None else tuple(corrected)
+        self.sharpness = sharpness
         self.half_life = half_life
         self.seed = seed
 
@@ -70,36 +90,26 @@ class Hybrid(Forecaster):
         return {name: row.copy() for name, row in zip(self._names(), self._state["weights"], strict=True)}
 
     def _names(self) -> list[str]:
-        return [*self.experts_, *(f"{name}_corrected" for name in self.corrected)]
+        return [*self.experts_, *(f"{name}_corrected" for name in self._corrected())]
 
-    def _default_experts(self) -> dict[str, Forecaster]:
-        shared: dict[str, Any] = {
-            "season": self.season,
-            "horizon": self.horizon,
-            "levels": self.levels,
-            "gamma": self.gamma,
-        }
-        arima = ARIMA(**shared)
-        experts = {
-            "arima": arima,
-            "gru": GRU(seed=self.seed, **shared),
-            "residual_gru": ResidualGRU(base=arima, base_fitted=True, seed=self.seed, **shared),
-            "seasonal_ewma": SeasonalEWMA(**shared),
-            "steady_ewma": SeasonalEWMA(STEADY, **shared),
-            "ewma": EWMA(**shared),
-        }
-        for period in self.season_:
-            experts[f"naive_{period}"] = SeasonalNaive(period, **shared)
-        return experts
+    def _corrected(self) -> list[str]:
+        if self.corrected is not None:
+            return list(self.corrected)
+        naive = [name for name in self.experts_ if name.startswith("naive")]
+        return [name for name in ("arima", "gru", *naive[-1:]) if name in self.experts_]
 
     def _learn(self, z: NDArray[np.float64], y: NDArray[np.float64]) -> None:
-        self.experts_ = self._default_experts() if self.experts is None else self.experts
+        if self.experts is None:
+            shared = {name: getattr(self, name) for name in ("horizon", "transform", "levels", "gamma")}
+            self.experts_ = default_experts(self.seed, season=self.season_, **shared)
+        else:
+            self.experts_ = self.experts
         for name, expert in self.experts_.items():
             if expert.horizon != self.horizon:
                 raise ValueError(f"experts[{name!r}].horizon={expert.horizon} is not horizon={self.horizon}")
             if not self.experts_fitted:
                 expert._fit_on_scale(y, self.season_, self.transform_)
-        unknown = set(self.corrected) - set(self.experts_)
+        unknown = set(self.corrected or ()) - set(self.experts_)
         if unknown:
             raise ValueError(
                 f"corrected={self.corrected}: no expert {sorted(unknown)[0]!r} among {list(self.experts_)}"
@@ -115,7 +125,7 @@ class Hybrid(Forecaster):
         return self.half_life * (self.season_[0] if self.season_ else 24)
 
     def _new_state(self) -> State:
-        count, corrected = len(self._names()), len(self.corrected)
+        count, corrected = len(self._names()), len(self._corrected())
         return {
             "clock": np.zeros(1, np.int64),
             "ring": np.zeros((self.horizon, count, self.horizon)),
@@ -146,14 +156,16 @@ class Hybrid(Forecaster):
                 expert._correct(state["experts"][name], z, tables[names.index(base)], row)
             else:
                 expert._advance(state["experts"][name], z, y, row)
+        period = self.season_[0] if self.season_ else 24
         retention = 0.5 ** (1.0 / self._half_life_slots())
-        raw = tables[[names.index(name) for name in self.corrected]]
+        raw = tables[[names.index(name) for name in self._corrected()]]
         correct_intercepts(
-            state["clock"], state["correction_ring"], state["correction_sums"], z, raw, retention, tables[len(names) :]
-        )
+            state["clock"], state["correction_ring"], state["correction_sums"], z, raw,
+            0.5 ** (1.0 / (CORRECTION_HALF_LIFE * period)), CORRECTION_PRIOR * period, tables[len(names) :],
+        )  # fmt: skip
         combine(
             state["clock"], state["ring"], state["errors"], state["weights"],
-            y, tables, self.transform_.packed, self.power, retention, out,
+            y, tables, self.transform_.packed, self.sharpness, retention, out,
         )  # fmt: skip
 
     def _get_learned(self) -> State:

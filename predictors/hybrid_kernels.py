@@ -1,16 +1,23 @@
 """Combining experts by their realised errors."""
 
+import math
+
 import numba
 from numpy.typing import NDArray
 
 from psgym.predictors.transform import inverse
 
-CORRECTION_PRIOR_SLOTS = 10.0
-
 
 @numba.njit(cache=True)
 def correct_intercepts(
-    clock: NDArray, ring: NDArray, sums: NDArray, z: NDArray, experts: NDArray, retention: float, out: NDArray
+    clock: NDArray,
+    ring: NDArray,
+    sums: NDArray,
+    z: NDArray,
+    experts: NDArray,
+    retention: float,
+    prior: float,
+    out: NDArray,
 ) -> None:
     """Adds to forecasts the recent mean of their realised errors, which follows a shift of the level.
 
@@ -23,6 +30,7 @@ def correct_intercepts(
         z: new values on the standardised scale, shape [n].
         experts: forecasts on that scale, shape [C, n, H].
         retention: share of the sums kept per slot.
+        prior: slots without an error that the mean is shrunk by.
         out: receives the corrected forecasts, shape [C, n, H].
     """
     count, ahead = out.shape[0], out.shape[2]
@@ -37,20 +45,22 @@ def correct_intercepts(
         for c in range(count):
             for k in range(ahead):
                 ring[slot, c, k] = experts[c, i, k]
-                out[c, i, k] = experts[c, i, k] + sums[c, k] / (sums[count, k] + CORRECTION_PRIOR_SLOTS)
+                out[c, i, k] = experts[c, i, k] + sums[c, k] / (sums[count, k] + prior)
 
 
 @numba.njit(cache=True)
 def combine(
     clock: NDArray, ring: NDArray, errors: NDArray, weights: NDArray,
-    y: NDArray, experts: NDArray, packed: NDArray, power: float, retention: float, out: NDArray,
+    y: NDArray, experts: NDArray, packed: NDArray, sharpness: float, retention: float, out: NDArray,
 ) -> None:  # fmt: skip
     """Weights K experts per horizon and writes their combination.
 
     With E_k[h] the exponentially weighted mean absolute error of expert k at horizon h, in units of the series and over
     forecasts whose target has been observed,
 
-        w_k[h] = E_k[h]^-power / sum_j E_j[h]^-power        (after Bates and Granger 1969)
+        w_k[h] = E_k[h]^-p / sum_j E_j[h]^-p,    p = sharpness sqrt(n)        (after Bates and Granger 1969)
+
+    where n is the weighted count of errors in the mean: the surer their ranking, the sharper the weights.
 
     Args:
         clock: values seen so far, shape [1].
@@ -60,7 +70,7 @@ def combine(
         y: new values, shape [n].
         experts: the experts' z forecasts, shape [K, n, H].
         packed: the transform.
-        power: how sharply weights follow errors.
+        sharpness: how sharply weights follow errors.
         retention: share of the sums kept per slot.
         out: receives the combined z forecasts, shape [n, H].
     """
@@ -78,7 +88,7 @@ def combine(
             smallest = errors[0, k]
             for e in range(1, count):
                 smallest = min(smallest, errors[e, k])
-            total = 0.0
+            total, power = 0.0, sharpness * math.sqrt(errors[count, k])
             for e in range(count):
                 # Relative to the smallest, so that no power overflows; equal errors of 0 give equal weights.
                 ratio = (smallest + 1e-12) / (errors[e, k] + 1e-12)

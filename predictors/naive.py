@@ -28,7 +28,7 @@ class SeasonalNaive(Forecaster):
         horizon: int = 48,
         transform: str = "identity",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.period = period
@@ -79,7 +79,7 @@ class EWMA(Forecaster):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.smoothing = smoothing

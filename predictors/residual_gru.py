@@ -42,7 +42,7 @@ class ResidualGRU(GRU):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         super().__init__(hidden, n_members, epochs, learning_rate, seed, season, horizon, transform, levels, gamma)
         self.base = base

@@ -44,7 +44,7 @@ class SeasonalEWMA(Forecaster):
         horizon: int = 48,
         transform: str = "auto",
         levels: Sequence[float] = (80, 95),
-        gamma: float = 0.15,
+        gamma: float = 0.3,
     ) -> None:
         super().__init__(season, horizon, transform, levels, gamma)
         self.smoothing = smoothing

@@ -69,6 +69,8 @@ class Transform:
 
     def forward(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps values of the series to z; values below the logarithm's domain are taken at its floor."""
+        if len(y) == 1 and not self.log:  # the usual update: a call of the kernel would cost more than its work
+            return np.array(((float(y[0]) - self.centre) / self.spread,))
         return forward(y, self.packed)
 
     def inverse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -244,20 +244,20 @@ UP, DOWN = 1, 2
 
 def test_capacity_rules_by_hand() -> None:
     def nobody(public: Any) -> None:
-        public["forecast"][:] = 0.0
+        public["planner"]["target"] = 0.0
 
     def rush(public: Any) -> None:
-        # 12 nodes' worth of work a slot for each unit of traffic, at 1.25 headroom: half of it needs 7.5.
-        public["work_per_traffic"], public["forecast"][:] = 300.0, 0.5
+        public["planner"]["target"] = 33.0, 4.0  # CPU of five nodes of 8, GPU of two nodes of 2
 
     def dark(public: Any) -> None:
         public["nodes"]["on"][4:] = 0
 
     view = "psgym/Capacity-v0"
-    # Nobody needs anything, so one node is wanted; one of slack stays on beside it.
+    # Nobody needs anything, so one node is wanted; the reactive rule leaves one of slack on beside it.
     assert first_orders("reactive", view, nobody) == [DOWN] * 10
-    assert first_orders("forecast", view, nobody) == [DOWN] * 10
-    assert first_orders("forecast", view, rush) == [DOWN] * 3  # 12 to 8 + 1
+    assert first_orders("forecast", view, nobody) == [DOWN] * 11
+    assert first_orders("forecast", view, rush) == [DOWN] * 7
+    assert first_orders("hybrid", view, rush) == [DOWN] * 7  # the same rule, whatever feeds the forecasts
     assert first_orders("reactive", view, rush) == [DOWN] * 10
     assert first_orders("static", view, rush) == []
     assert first_orders("static", view, dark) == [UP] * 8

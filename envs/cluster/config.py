@@ -213,7 +213,9 @@ class ClusterConfig:
     capacity_rule: str = "static"
     """Rule that powers nodes where the agent does not."""
     reactive_headroom: float = 1.75
-    """Capacity kept by the reactive and forecast rules over the demand seen or forecast."""
+    """Capacity kept by the reactive rule over the demand seen."""
+    forecast_quantile: float = 0.7
+    """Share of slots for which the nodes of the forecast rule are to suffice."""
     observed_speed_weight: float = 0.3
     """Weight of the newest observation in the moving average of a job's speed ratio."""
 
@@ -352,7 +354,8 @@ _RANGES: dict[str, tuple[float | None, float | None]] = {
     "storage_price": (0, None),
     "heat_half_life_seconds": (1, None), "hot_threshold": (0, None), "cold_ratio": (0, 1), "window": (2, 512),
     "candidates": (2, 512), "max_decisions_per_slot": (1, 100_000), "max_refusals_per_slot": (1, 100_000),
-    "reactive_headroom": (0.1, 100), "observed_speed_weight": (0.01, 1), "unfinished_price": (0, None),
+    "reactive_headroom": (0.1, 100), "forecast_quantile": (0.01, 0.99),
+    "observed_speed_weight": (0.01, 1), "unfinished_price": (0, None),
     "node_price": (0, None), "copy_price": (0, None), "unavailable_price": (0, None), "stall_price": (0, None),
     "hot_traffic_price": (0, None), "reward_scale": (1e-9, None),
 }  # fmt: skip

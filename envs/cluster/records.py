@@ -30,7 +30,9 @@ from psgym.envs.cluster.config import (
     ClusterConfig,
 )
 from psgym.envs.cluster.kinds import KINDS
+from psgym.envs.cluster.needs import write_requests
 from psgym.envs.cluster.speed import ASYNCHRONOUS, SYNCHRONOUS, curve
+from psgym.predictors.capacity import normal_start
 
 HORIZONS = (1, 3, 12)
 """Slots ahead for which every observation holds a forecast."""
@@ -112,7 +114,12 @@ def _settings_dtype() -> np.dtype[Any]:
         ("log_jobs", "f8"),  # log(1 + max_jobs), the scale of counts
         ("list_samples", "f8", (len(KINDS),)),
         ("nominal", "f8", (6,)),  # multipliers of a kind's own coefficients: ones
+        ("horizons", "i8", (len(HORIZONS),)),  # slots ahead of the forecasts
         ("kinds", _KIND, (len(KINDS),)),
+        ("requests", "f8", (len(KINDS), 2, 2)),  # CPU and GPU that a job of a kind and mode is best given
+        ("mean_request", "f8", (1, 2)),
+        ("node_offer", "f8", (2,)),  # CPU and GPU of a node; at least 1, to divide by
+        ("first_score", "f8"),  # tracked quantile of the planner before it has seen an error
     ]
     return _record(fields)
 
@@ -208,6 +215,27 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("end", "f8"),
         ]
     )
+    lead = lead_slots(config)
+    planner = _record(
+        [
+            ("clock", "i8", (1,)),
+            ("score", "f8", (lead, 2)),  # the state of `psgym.predictors.capacity.plan_step`, for CPU and GPU
+            ("scale", "f8", (lead, 2)),
+            ("level", "f8", (2, 2)),
+            ("ring", "f8", (lead, lead, 2, 3)),
+            ("observed", "f8", (1, 2)),
+            ("sums", "f8", (1, 2)),  # the state of `psgym.predictors.demand.observe_usage`: requests of all jobs
+            ("squares", "f8", (1, 2)),
+            ("weights", "f8", (1,)),
+            ("arrived", "f8"),  # weighted sum of the jobs that arrived, and of the traffic that brought them
+            ("traffic", "f8"),
+            ("known_jobs", "i8"),
+            ("now", "f8", (2,)),  # requests of the unfinished jobs
+            ("expected", "f8", (lead, 2)),  # the same in the slots ahead, with the jobs that will arrive
+            ("need", "f8", (lead, 2)),  # its quantile
+            ("target", "f8", (2,)),  # what to hold
+        ]
+    )
     flight = _record([("dataset", "i8"), ("source", "i8"), ("target", "i8"), ("remaining", "f8")])
     return _record(
         [
@@ -235,6 +263,7 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("gpu_free", "i8"),
             ("best", best, (config.window,)),  # scratch of the rules: the best growth of each job of the window
             ("fits", "i8", (len(KINDS), 4)),  # by shape: nodes that fit a worker, a server, both together, either alone
+            ("planner", planner),
             ("nodes", node),
             ("servers", server),
             ("datasets", dataset),
@@ -379,6 +408,11 @@ def _scenario_dtype(config: ClusterConfig) -> np.dtype[Any]:
     )
 
 
+def lead_slots(config: ClusterConfig) -> int:
+    """Slots from an order to a node that works, at least 1; beyond the last horizon of the forecast it is that."""
+    return max(1, min(HORIZONS[-1], math.ceil(config.boot_seconds / config.slot_seconds)))
+
+
 @functools.lru_cache(maxsize=64)
 def dtypes(config: ClusterConfig) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """The types of a state and of a scenario of this configuration's shape."""
@@ -429,12 +463,16 @@ def write_settings(record: Any, config: ClusterConfig, decides: frozenset[str], 
     for index, samples in zip(numbers, config.samples_per_kind, strict=False):
         record["list_samples"][index] = samples
     record["nominal"] = 1.0
+    record["horizons"] = HORIZONS
+    record["node_offer"] = max(1, config.node_cpu), max(1, config.node_gpu)
+    record["first_score"] = normal_start(config.forecast_quantile)
     shapes = list(dict.fromkeys(kind.shape for kind in KINDS))
     record["shapes"] = len(shapes)
     record["shape_kind"][: len(shapes)] = [[kind.shape for kind in KINDS].index(shape) for shape in shapes]
     for row, kind in zip(record["kinds"], KINDS, strict=True):
         _write_kind(row, kind, config)
         row["shape"] = shapes.index(kind.shape)
+    write_requests(record)
     record["log_slots"] = math.log(1.0 + 4.0 * config.slots)
     record["log_jobs"] = math.log(1.0 + config.max_jobs)
 

@@ -16,8 +16,10 @@ from psgym.envs.cluster.jobs import (
     settle_plan,
     strike_failed_nodes,
 )
+from psgym.envs.cluster.needs import learn_need
 from psgym.envs.cluster.placement import recount_fits
 from psgym.envs.cluster.planning import choose_candidates, choose_window, count_waiting, open_plan
+from psgym.envs.cluster.rules.capacity import FORECAST
 from psgym.envs.cluster.rules.parts import run_rules
 from psgym.envs.cluster.storage import end_storage_slot, move_copies, spread_load, start_storage_slot
 
@@ -136,6 +138,8 @@ def open_slot(state: Any, scenario: Any) -> None:
     event = public.capacity_change != 0 or state.hidden.event
     public.capacity_change = 0
     event = update_nodes(state) or event
+    if settings.decides_capacity or settings.capacity_rule == FORECAST:
+        learn_need(public)
     recount_fits(public)
     choose_window(public)
     announce_bursts(state, scenario)

@@ -16,12 +16,12 @@ SHARED: dict[str, Any] = {"season": (8, 56), "horizon": 6}
 PLAIN = Transform(False, 1.0, 0.0, 1.0, -1e9, 1e9, -np.inf, -np.inf).packed
 
 
-def weigh(experts: np.ndarray, y: np.ndarray, power: float = 4.0) -> tuple[np.ndarray, np.ndarray]:
+def weigh(experts: np.ndarray, y: np.ndarray, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
     """Combined forecasts [n, H] and final weights [K, H] of expert tables [K, n, H]."""
     count, n, ahead = experts.shape
     weights, out = np.zeros((count, ahead)), np.empty((n, ahead))
     ring, errors = np.zeros((ahead, count, ahead)), np.zeros((count + 1, ahead))
-    combine(np.zeros(1, np.int64), ring, errors, weights, y, experts, PLAIN, power, 0.99, out)
+    combine(np.zeros(1, np.int64), ring, errors, weights, y, experts, PLAIN, sharpness, 0.99, out)
     return out, weights
 
 
@@ -29,7 +29,9 @@ def test_weights_are_the_formula() -> None:
     y = np.zeros(40)
     experts = np.stack([np.full((40, 3), 1.0), np.full((40, 3), 2.0)])
     out, weights = weigh(experts, y)
-    np.testing.assert_allclose(weights[0], 1.0 / (1.0 + 0.5**4))
+    for k in range(3):
+        count = (1.0 - 0.99 ** (39 - k)) / 0.01  # errors in the mean, with their weights
+        np.testing.assert_allclose(weights[0, k], 1.0 / (1.0 + 0.5 ** (2.0 * np.sqrt(count))))
     np.testing.assert_allclose(weights.sum(axis=0), 1.0)
     np.testing.assert_allclose(out[-1], weights[0] + 2.0 * weights[1])
 
@@ -39,10 +41,10 @@ def test_an_error_counts_when_it_is_realised() -> None:
     experts = np.stack([np.full((10, 3), 1.0), np.full((10, 3), 2.0)])
     out, _ = weigh(experts, y)
     # At t = 2 forecasts one and two slots ahead have been judged, none three slots ahead.
-    assert out[2, 0] < 1.1
-    assert out[2, 1] < 1.1
+    assert out[2, 0] < 1.2
+    assert out[2, 1] < 1.3
     assert out[2, 2] == 1.5
-    assert out[3, 2] < 1.1
+    assert out[3, 2] < 1.3
 
 
 def test_perfect_experts_share() -> None:
@@ -54,7 +56,7 @@ def test_perfect_experts_share() -> None:
 def test_an_intercept_correction_removes_a_shift() -> None:
     z = np.full(200, 1.5)
     out, sums = np.empty((1, 200, 4)), np.zeros((2, 4))
-    correct_intercepts(np.zeros(1, np.int64), np.zeros((4, 1, 4)), sums, z, np.zeros((1, 200, 4)), 0.999, out)
+    correct_intercepts(np.zeros(1, np.int64), np.zeros((4, 1, 4)), sums, z, np.zeros((1, 200, 4)), 0.999, 10.0, out)
     np.testing.assert_array_equal(out[0, 2, 2:], 0.0)
     np.testing.assert_allclose(out[0, -1], 1.5, rtol=0.06)
 
@@ -73,7 +75,7 @@ def test_a_guard_takes_over_after_a_shift(series: NDArray[np.float64], make_hybr
 def test_weights_are_readable(series: NDArray[np.float64], make_hybrid: Callable[[], Hybrid]) -> None:
     hybrid = make_hybrid().fit(series)
     weights = hybrid.weights_
-    assert list(weights) == ["arima", "gru", "residual_gru", "naive", "arima_corrected", "gru_corrected"]
+    assert list(weights) == [*hybrid.experts_, "arima_corrected", "gru_corrected", "naive_corrected"]
     np.testing.assert_allclose(sum(weights.values()), 1.0)
 
 
@@ -100,6 +102,6 @@ def test_fitted_experts_are_used_as_they_are(series: NDArray[np.float64]) -> Non
 
 def test_wrong_parts(series: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="no expert 'arima' among"):
-        Hybrid({"ewma": EWMA(**SHARED)}, **SHARED).fit(series)
+        Hybrid({"ewma": EWMA(**SHARED)}, corrected=("arima",), **SHARED).fit(series)
     with pytest.raises(ValueError, match=r"experts\['ewma'\]\.horizon=48 is not horizon=6"):
         Hybrid({"ewma": EWMA()}, corrected=(), **SHARED).fit(series)

@@ -8,6 +8,7 @@ from typing import Any
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.moves import DOWN, STOP, UP, may_order
+from psgym.predictors.capacity import nodes_for
 
 STATIC, REACTIVE, FORECAST = range(3)
 
@@ -16,18 +17,24 @@ STATIC, REACTIVE, FORECAST = range(3)
 def next_capacity(public: Any, rule: int) -> int:
     """The next code of a rule, by its index in ``CAPACITY_RULES``.
 
-    ``static`` keeps every node on. ``reactive`` follows the demand of the unfinished jobs. ``forecast`` scales out on
-    the larger of that and the demand that the traffic forecast announces, and in only on what is observed.
+    ``static`` keeps every node on. ``reactive`` follows the demand of the unfinished jobs, with headroom. ``forecast``
+    holds the planned quantile of what the unfinished jobs and those that the traffic forecast announces request
+    (`psgym.envs.cluster.needs`): out on the forecast, in only on what is observed.
     """
     if rule == STATIC:
         return UP if may_order(public, UP) else STOP
     powered = _powered(public)
-    seen = nodes_in_demand(public)
-    wanted = max(seen, nodes_forecast(public)) if rule == FORECAST else seen
+    if rule == FORECAST:
+        return _towards(public, powered, nodes_planned(public), 0)
+    # One node of slack between the two thresholds keeps the rule from ordering the same node up and down.
+    return _towards(public, powered, nodes_in_demand(public), 1)
+
+
+@kernel
+def _towards(public: Any, powered: int, wanted: int, slack: int) -> int:
     if powered < wanted and may_order(public, UP):
         return UP
-    # One node of slack between the two thresholds keeps the rule from ordering the same node up and down.
-    if powered > wanted + 1 and may_order(public, DOWN):
+    if powered > wanted + slack and may_order(public, DOWN):
         return DOWN
     return STOP
 
@@ -47,18 +54,10 @@ def nodes_in_demand(public: Any) -> int:
     settings, share = public.settings, 0.0
     for k in range(public.active_count):
         share += dominant_share(settings, public.jobs[public.active[k]].kind, 1, 1)
-    return _nodes(settings, share)
-
-
-@kernel
-def nodes_forecast(public: Any) -> int:
-    """Nodes for the largest forecast of traffic, at the learned work that a unit of traffic brings in a slot."""
-    settings, traffic = public.settings, 0.0
-    for h in range(public.forecast.shape[0]):
-        traffic = max(traffic, public.forecast[h, 0])
-    return _nodes(settings, public.work_per_traffic * traffic / settings.slot_seconds)
-
-
-@kernel
-def _nodes(settings: Any, share: float) -> int:
     return max(1, min(settings.nodes, math.ceil(settings.reactive_headroom * share * settings.nodes)))
+
+
+@kernel
+def nodes_planned(public: Any) -> int:
+    """Nodes that the planner asks for; at least one."""
+    return max(1, min(public.settings.nodes, nodes_for(public.planner.target, public.settings.node_offer)))
