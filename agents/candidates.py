@@ -30,8 +30,8 @@ from psgym.envs.cluster.config import INITIAL_PLANS
 from psgym.envs.views import ALLOCATION, VIEWS
 
 TUNABLE: dict[str, dict[str, tuple[float, ...]]] = {
-    "reactive": {"reactive_headroom": (1.0, 1.5, 2.0, 3.0, 4.0)},
-    **{name: {"forecast_quantile": (0.3, 0.5, 0.6, 0.7, 0.8)} for name in ("forecast", *FORECASTERS)},
+    "reactive": {"reactive_headroom": (1.25, 1.75, 2.5, 4.0)},
+    **{name: {"forecast_quantile": (0.3, 0.5, 0.7, 0.85)} for name in ("forecast", *FORECASTERS)},
     "hot-cold": {"hot_threshold": (0.1, 0.2, 0.35), "cold_ratio": (0.6, 0.8)},
 }
 """Fields of the configuration that a rule reads and nothing else does, and the values that tuning tries."""
