@@ -12,7 +12,15 @@ from stable_baselines3.common.logger import configure
 
 from psgym.agents.callbacks import Checkpoint, ClusterMetrics, Stop, log_parameters
 from psgym.agents.interruption import Interrupted, StopSignals
-from psgym.agents.models import FORECASTER, Description, ModelError, load_model, make_model, read_description, save_model
+from psgym.agents.models import (
+    FORECASTER,
+    Description,
+    ModelError,
+    load_model,
+    make_model,
+    read_description,
+    save_model,
+)
 from psgym.agents.networks.entities import EntityNetwork
 from psgym.agents.networks.weights import about, save_weights
 from psgym.agents.recipe import RECIPES, Cook, Recipe
