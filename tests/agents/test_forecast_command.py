@@ -59,7 +59,6 @@ def test_a_backtest_leaves_its_files(
         ({"--period": "8,x"}, "--period must be whole numbers of slots, joined by commas, not 'x'"),
         ({"--horizon": "0"}, "horizon"),
         ({"--horizon": "60"}, "the test part of 52 slots must be longer than the horizon 60"),
-        ({"--column": "views"}, "no column 'views'"),
         ({"--series": "broken.csv"}, "broken.csv, line 7, column 'value': 'many' is not a number"),
     ],
 )
