@@ -37,7 +37,7 @@ class Layout:
     parts: tuple[str, ...]
     """What the agent decides, of `PARTS`."""
     places: int
-    """Data servers that an action on replicas names; 1 where a heuristic picks them."""
+    """Data servers that an action on replicas names; 1 where a heuristic picks them, or the agent has no say."""
     actions: int
     rows_hash: str
     """Hash of the features of every kind of row; clusters of other sizes have the same."""
@@ -55,5 +55,5 @@ def layout_of(config: ClusterConfig, view_id: str) -> Layout:
         first += found[-1].rows * found[-1].width
     parts = tuple(part for part in PARTS if part in VIEWS[view_id].decides)
     counts = action_counts(config)
-    places = counts["replicas"] // (2 * config.candidates)
+    places = counts["replicas"] // (2 * config.candidates) if "replicas" in parts else 1
     return Layout(tuple(found), parts, places, 1 + sum(counts[part] for part in parts), rows_hash(config))

@@ -142,7 +142,7 @@ def test_a_model_of_another_environment_is_refused(tmp_path: Path) -> None:
 
 def test_a_network_over_rows_fits_clusters_of_other_sizes(tmp_path: Path) -> None:
     view_id = "psgym/Replicas-v0"
-    train(short("a2c", view_id, network="entities"), tmp_path)
+    train(short("a2c", view_id, network="entities", cluster={"placement": "agent"}), tmp_path)
     envs = ClusterVecEnv(1, view_id, preset="storage")
     model, description = load_model(tmp_path / "model.zip", envs)
     assert envs.vector.layout_hash != description.layout_hash
