@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from psgym.agents.cli import main
 from psgym.agents.evaluation import make_days, run_policy
@@ -100,12 +104,13 @@ def test_seeds_are_trained_apart(two_processes: RayWorkers, tmp_path: Path) -> N
     paths = train_seeds(training, (0, 1), tmp_path / "ray", two_processes)
     again = train_seeds(training, (1,), tmp_path / "local")
     assert [path.parent.name for path in paths] == ["seed-0", "seed-1"]
-    assert weights(paths[1]) == weights(again[0]) != weights(paths[0])
+    # The last bits of a product of matrices may follow the alignment of memory, which another process need not share.
+    np.testing.assert_allclose(weights(paths[1]), weights(again[0]), rtol=1e-4, atol=1e-6)
+    assert not np.allclose(weights(paths[0]), weights(again[0]), rtol=1e-4, atol=1e-6)
 
 
-def weights(path: Path) -> str:
-    import hashlib
-    import zipfile
-
+def weights(path: Path) -> NDArray[np.float32]:
+    """All numbers of a model's policy, in one row."""
     with zipfile.ZipFile(path) as archive:
-        return hashlib.sha256(archive.read("policy.pth")).hexdigest()
+        tensors = torch.load(io.BytesIO(archive.read("policy.pth")), weights_only=True)
+    return np.concatenate([tensor.numpy().ravel() for tensor in tensors.values()])

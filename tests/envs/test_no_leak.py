@@ -139,10 +139,15 @@ def test_scrambling_the_truth_changes_no_decision_of_an_honest_rung(name: str) -
 
 def test_the_oracle_does_read_the_future() -> None:
     env = ReplicasEnv(preset="small", placement="agent", **BUSY)
-    env.reset(seed=6)
     policy = make_policy("oracle", env, "psgym/Replicas-v0")
-    decided = set()
-    for seed in range(5):
-        scramble(env.simulation, np.random.default_rng(seed))
-        decided.add(int(policy.predict(env.simulation.observations[0])[0]))
-    assert len(decided) > 1
+    differing = 0
+    for slots in range(0, 60, 5):
+        decided = set()
+        for seed in range(3):
+            env.reset(seed=6)
+            for _ in range(slots):
+                env.step(0)
+            scramble(env.simulation, np.random.default_rng(seed))
+            decided.add(int(policy.predict(env.simulation.observations[0])[0]))
+        differing += len(decided) > 1
+    assert differing > 0

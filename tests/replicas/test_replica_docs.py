@@ -53,7 +53,8 @@ def test_every_function_in_the_tables_exists(page: str) -> None:
         importlib.import_module(f"psgym.replicas.{m.name}") for m in pkgutil.iter_modules(psgym.replicas.__path__)
     ]
     known = {name for module in modules for name in vars(module)}
-    tables = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
-    mentioned = set(re.findall(r"`(\w+)`", tables))
+    tables = re.findall(r"^\| (?:function|measure) .*\n(?:\|.*\n)+", page, flags=re.MULTILINE)
+    rows = "\n".join(line.split("|")[1] for table in tables for line in table.splitlines())
+    mentioned = set(re.findall(r"`(\w+)`", rows))
     assert len(mentioned) > 20
     assert mentioned <= known
