@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -97,16 +99,30 @@ def test_a_comparison_has_the_same_numbers(two_processes: RayWorkers, tmp_path: 
     assert found[0] == found[1]
 
 
+TRAIN = """
+import sys
+from pathlib import Path
+from psgym.agents.training import Training
+from psgym.agents.workers import train_seeds
+
+algorithm = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
+training = Training("psgym/Capacity-v0", steps=64, num_envs=4, cluster={"load": 0.2}, algorithm=algorithm)
+train_seeds(training, (1,), Path(sys.argv[1]))
+"""
+"""A training of seed 1 as a command of its own, as a user would run it."""
+
+
 @on_ray
 def test_seeds_are_trained_apart(two_processes: RayWorkers, tmp_path: Path) -> None:
     algorithm = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
     training = Training("psgym/Capacity-v0", steps=64, num_envs=4, cluster=SMALL, algorithm=algorithm)
     paths = train_seeds(training, (0, 1), tmp_path / "ray", two_processes)
-    again = train_seeds(training, (1,), tmp_path / "local")
+    subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "alone")], check=True, timeout=900)
+    again = tmp_path / "alone" / "seed-1" / "model.zip"
     assert [path.parent.name for path in paths] == ["seed-0", "seed-1"]
     # The last bits of a product of matrices may follow the alignment of memory, which another process need not share.
-    np.testing.assert_allclose(weights(paths[1]), weights(again[0]), rtol=1e-4, atol=1e-6)
-    assert not np.allclose(weights(paths[0]), weights(again[0]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(weights(paths[1]), weights(again), rtol=1e-4, atol=1e-6)
+    assert not np.allclose(weights(paths[0]), weights(again), rtol=1e-4, atol=1e-6)
 
 
 def weights(path: Path) -> NDArray[np.float32]:
