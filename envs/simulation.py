@@ -184,5 +184,6 @@ class Simulation:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restores the arrays in the form that the kernels want."""
         self.__dict__.update(state)
-        for name in ("states", "scenarios", "outcomes"):
-            setattr(self, name, for_kernels(getattr(self, name)))
+        types = dict(zip(("states", "scenarios"), dtypes(self.config), strict=True), outcomes=OUTCOME)
+        for name, dtype in types.items():
+            setattr(self, name, for_kernels(getattr(self, name).view(dtype)))

@@ -417,7 +417,20 @@ def lead_slots(config: ClusterConfig) -> int:
 def dtypes(config: ClusterConfig) -> tuple[np.dtype[Any], np.dtype[Any]]:
     """The types of a state and of a scenario of this configuration's shape."""
     public = _public_dtype(config, _settings_dtype())
-    return _record([("public", public), ("hidden", _hidden_dtype(config))]), _scenario_dtype(config)
+    state = _record([("public", public), ("hidden", _hidden_dtype(config))])
+    return _one_object(state), _one_object(_scenario_dtype(config))
+
+
+_TYPES: dict[np.dtype[Any], np.dtype[Any]] = {}
+
+
+def _one_object(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The first type that was equal to this one.
+
+    Numba looks the type of an argument up at every call. It finds the same object at once, but compares an equal one
+    field by field, which takes longer than a slot.
+    """
+    return _TYPES.setdefault(dtype, dtype)
 
 
 def allocate(config: ClusterConfig, count: int) -> tuple[np.ndarray, np.ndarray]:
