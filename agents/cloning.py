@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from psgym.agents.discount import slot_advantages
 from psgym.agents.networks.entities import Critic, EntityNetwork
-from psgym.agents.policies import Policy
+from psgym.agents.policy import Policy
 from psgym.agents.sb3 import ClusterVecEnv
 
 MOST_QUIET = 2

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from psgym.agents.bound import lower_bound
-from psgym.agents.policies import Policy
+from psgym.agents.policy import Policy
 from psgym.agents.seeds import Part, episode_seeds
 from psgym.agents.workers import LocalWorkers, Workers
 from psgym.envs.access_log import AccessLog, read_accesses

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.belief import imagine, seconds_to_clear
-from psgym.agents.policies import Actions, Observation, shaped, simulation_of
+from psgym.agents.policy import Actions, BoundPolicy
 from psgym.agents.priorities import PrioritySet
 from psgym.envs.cluster.decide import COMMIT
 from psgym.envs.cluster.moves import STOP
@@ -38,7 +38,7 @@ VARIATIONS: tuple[dict[str, float], ...] = (
 """What the candidates add to the parameters of the first set."""
 
 
-class LookAheadPolicy:
+class LookAheadPolicy(BoundPolicy):
     """Chooses among plans of the priority rule by rolling each forward."""
 
     def __init__(
@@ -67,8 +67,8 @@ class LookAheadPolicy:
         Raises:
             ValueError: If the agent decides anything else, or the first variation adds something.
         """
-        self._simulation = simulation_of(env)
-        settings = np.asarray(self._simulation.states)["public"]["settings"][0]
+        super().__init__(env)
+        settings = np.asarray(self.simulation.states)["public"]["settings"][0]
         if settings["decides_capacity"] or settings["decides_replicas"]:
             raise ValueError("the look-ahead policy decides the allocation alone: give it an Allocation environment")
         if not variations or variations[0]:
@@ -77,38 +77,30 @@ class LookAheadPolicy:
             [[base.parameters[name] + change.get(name, 0.0) for name in PARAMETERS] for change in variations]
         )
         self._futures, self._slots, self._doubt, self._oracle = (1 if oracle else futures), slots, doubt, oracle
-        self._rngs = [np.random.default_rng([seed, index]) for index in range(self._simulation.count)]
+        self._rngs = [np.random.default_rng([seed, index]) for index in range(self.simulation.count)]
         self._first = int(settings["first_allocation"])
         self._copies = self._make_copies()
         self._codes = np.zeros((self._copies.count, int(settings["max_decisions_per_slot"]) + 1), np.int64)
         offset: int = self._copies.states.dtype.fields["hidden"][1]  # type: ignore[index]
         self._hidden = slice(offset, offset + self._copies.states.dtype["hidden"].itemsize)
-        self._queues: list[list[int]] = [[] for _ in range(self._simulation.count)]
+        self._queues: list[list[int]] = [[] for _ in range(self.simulation.count)]
 
     def _make_copies(self) -> Simulation:
         """Build the clusters that futures are tried in: future 0 with each candidate, then future 1, and so on."""
-        ours, count = self._simulation, self._futures * len(self._candidates)
+        ours, count = self.simulation, self._futures * len(self._candidates)
         copies = Simulation(ours.config, frozenset({"allocation"}), (), ours.source, count, ours.forecasts)
         copies.masks[:] = True
         return copies
 
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Return the next decision of the plan that was chosen at the start of the slot."""
-        public = np.asarray(self._simulation.states)["public"]
-        actions = np.full(self._simulation.count, COMMIT, np.int64)
-        for index in range(self._simulation.count):
+    def decide(self, actions: Actions) -> None:
+        """Takes the next decision of the plan that was chosen at the start of the slot."""
+        public = np.asarray(self.simulation.states)["public"]
+        for index in range(self.simulation.count):
             if public["decisions"][index] == 0:
                 plans = public["planning"][index] and public["active_count"][index] > 0
                 self._queues[index] = self._choose(index) if plans else []
             if self._queues[index]:
                 actions[index] = self._first + self._queues[index].pop(0)
-        return shaped(actions, observation), state
 
     def _choose(self, index: int) -> list[int]:
         """Return the decisions of the plan that costs least on the futures of a cluster."""
@@ -148,7 +140,7 @@ class LookAheadPolicy:
 
     def _begin_future(self, index: int, first: int) -> None:
         """Put a cluster with one drawn future, or with its true one, into the copies of one future."""
-        ours, copies = self._simulation, self._copies
+        ours, copies = self.simulation, self._copies
         states, scenarios = _bytes(copies.states), _bytes(copies.scenarios)
         states[first] = _bytes(ours.states)[index]
         if self._oracle:

@@ -25,7 +25,7 @@ from psgym.agents.files import write_atomically
 from psgym.agents.networks.entities import COMMIT_BIAS
 from psgym.agents.networks.layout import layout_of
 from psgym.agents.networks.policies import EntityPolicy, EntityQPolicy, MaskableEntityPolicy
-from psgym.agents.policies import Actions, Observation, simulation_of
+from psgym.agents.policy import Actions, Observation, simulation_of
 from psgym.agents.sb3 import ClusterVecEnv
 from psgym.envs.cluster.decide import COMMIT
 from psgym.envs.cluster.features import rows_hash

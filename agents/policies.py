@@ -7,25 +7,21 @@ the environments run for the parts that an agent does not decide.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.agents.policy import Actions, BoundPolicy, Policy, simulation_of
 from psgym.agents.priorities import STICKY, PrioritySet, nearest_set, shipped_sets
 from psgym.agents.replica_policies import KINDS, LADDER, make_rung
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import COMMIT, next_actions
 from psgym.envs.cluster.rules.priority import extend_actions
-from psgym.envs.simulation import Simulation
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, VIEWS
 
 if TYPE_CHECKING:
     from psgym.agents.result import Kind
-
-Observation: TypeAlias = NDArray[Any] | Mapping[str, NDArray[Any]]
-Actions: TypeAlias = NDArray[np.int64]
 
 CAPACITY_NAMES = {name: code for code, name in enumerate(CAPACITY_RULES)}
 REPLICA_NAMES = {name: code for code, name in enumerate(REPLICA_RULES)}
@@ -57,135 +53,70 @@ REFERENCES = {
 """The strongest quick rule known of each id, without which no comparison is made."""
 
 
-class Policy(Protocol):
-    """Whatever decides: a rule, or a model of SB3."""
-
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Return one action for each cluster, and the policy's own state."""
-        ...
-
-
 class PolicyError(ValueError):
     """A policy's name that means nothing for an id; the message lists the names that do."""
 
 
-class RulePolicy:
+class RulePolicy(BoundPolicy):
     """A composition of rules, one for each part that the agent decides."""
 
     def __init__(self, env: Any, capacity: int = 0, replicas: int = 0, allocation: int = 0) -> None:
         """Binds codes of rules (indices into the ``*_RULES`` of the configuration) to an environment."""
-        self._simulation = simulation_of(env)
+        super().__init__(env)
         self._codes = (capacity, replicas, allocation)
 
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Return the rules' next action in every cluster; rules have neither memory nor chance."""
-        actions = np.zeros(self._simulation.count, np.int64)
-        next_actions(self._simulation.states, *self._codes, actions)
-        return shaped(actions, observation), state
+    def decide(self, actions: Actions) -> None:
+        """Asks the rules, which have neither memory nor chance."""
+        next_actions(self.simulation.states, *self._codes, actions)
 
 
-class PriorityPolicy:
+class PriorityPolicy(BoundPolicy):
     """The priority rule for the allocation, with a rule of each other part that the agent decides."""
 
     def __init__(self, env: Any, parameters: NDArray[np.float64], capacity: int = 0, replicas: int = 0) -> None:
         """Binds a set of parameters, shape ``(10,)``, and codes of rules to an environment."""
-        self._simulation = simulation_of(env)
+        super().__init__(env)
         self._others = (capacity, replicas, ALLOCATION_NAMES["do-nothing"])
-        self._parameters = np.tile(parameters, (self._simulation.count, 1))
+        self._parameters = np.tile(parameters, (self.simulation.count, 1))
 
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Return the next action in every cluster: that of the other parts, until they are content."""
-        actions = np.zeros(self._simulation.count, np.int64)
-        next_actions(self._simulation.states, *self._others, actions)
-        extend_actions(self._simulation.states, self._parameters, actions)
-        return shaped(actions, observation), state
+    def decide(self, actions: Actions) -> None:
+        """Asks the rules of the other parts, and when they are content the priority rule."""
+        next_actions(self.simulation.states, *self._others, actions)
+        extend_actions(self.simulation.states, self._parameters, actions)
 
 
-class RandomPolicy:
+class RandomPolicy(BoundPolicy):
     """Any legal action, all equally likely."""
 
     def __init__(self, env: Any, seed: int = 0) -> None:
         """Binds the policy to an environment; ``seed`` and the episode fix its choices."""
-        self._simulation = simulation_of(env)
+        super().__init__(env)
         self._seed = seed
-        self._keys = np.zeros(self._simulation.count, np.uint64)
-        self._rngs = [np.random.default_rng(seed)] * self._simulation.count
+        self._keys = np.zeros(self.simulation.count, np.uint64)
+        self._rngs = [np.random.default_rng(seed)] * self.simulation.count
 
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Draw an action for every cluster."""
-        masks = self._simulation.masks
+    def decide(self, actions: Actions) -> None:
+        """Draws an action for every cluster."""
+        masks = self.simulation.masks
         self._follow_episodes()
         draws = np.array([rng.random(masks.shape[1]) for rng in self._rngs])
         draws[~masks] = -1.0
-        return shaped(draws.argmax(axis=1), observation), state
+        actions[:] = draws.argmax(axis=1)
 
     def _follow_episodes(self) -> None:
         """Gives each new episode a generator of its own: what is chosen on a day does not depend on the days beside."""
-        keys = self._simulation.scenarios["key"]
+        keys = self.simulation.scenarios["key"]
         for index in np.flatnonzero(keys != self._keys).tolist():
             self._rngs[index] = np.random.default_rng((self._seed, int(keys[index])))
         self._keys[:] = keys
 
 
-class CommitPolicy:
+class CommitPolicy(BoundPolicy):
     """Does nothing: commits every slot at once, so that initial plans and first copies stay."""
 
-    def __init__(self, env: Any) -> None:
-        """Binds the policy to an environment."""
-        self._count = simulation_of(env).count
-
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Return COMMIT for every cluster."""
-        return shaped(np.full(self._count, COMMIT, np.int64), observation), state
-
-
-def simulation_of(env: Any) -> Simulation:
-    """Return the simulated clusters of an environment: single and wrapped, vector, or SB3's.
-
-    Raises:
-        TypeError: If the environment is not one of psgym.
-    """
-    simulation = getattr(getattr(env, "unwrapped", env), "simulation", None)
-    if not isinstance(simulation, Simulation):
-        raise TypeError(f"a policy can be bound to an environment of psgym, not to {env!r}")
-    return simulation
-
-
-def shaped(actions: NDArray[np.int64], observation: Observation) -> Actions:
-    """Give a single cluster's action the shape that its observation asks for: none, or a batch of one."""
-    if isinstance(observation, Mapping):
-        return actions[0] if next(iter(observation.values())).ndim == 2 else actions
-    return actions[0] if observation.ndim == 1 else actions
+    def decide(self, actions: Actions) -> None:
+        """Commits every slot."""
+        actions[:] = COMMIT
 
 
 def part_names(view_id: str) -> dict[str, dict[str, int]]:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from psgym.agents.policy import Actions, BoundPolicy
 from psgym.envs.cluster.config import REPLICA_RULES
-from psgym.envs.cluster.decide import next_actions
+from psgym.envs.cluster.decide import COMMIT, next_actions
 from psgym.envs.cluster.rules.replicas import Thresholds
 from psgym.envs.simulation import Simulation
 
@@ -31,33 +31,7 @@ HISTORY = 48
 """Slots of demand that a forecast is made from."""
 
 
-class ReplicaPolicy:
-    """Any rung: one action for each cluster from :meth:`decide`."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        """Binds the policy to simulated clusters in which the agent decides about replicas alone."""
-        self.simulation = simulation
-
-    def decide(self, actions: NDArray[np.int64]) -> None:
-        """Writes the next action of every cluster."""
-        raise NotImplementedError
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[NDArray[np.int64], Any]:
-        """Return the next action in every cluster; it is read from the public record, not from the observation."""
-        actions = np.zeros(self.simulation.count, np.int64)
-        self.decide(actions)
-        array = next(iter(observation.values())) if isinstance(observation, Mapping) else observation
-        single = array.ndim == (2 if isinstance(observation, Mapping) else 1)
-        return (actions[0] if single else actions), state
-
-
-class ThresholdPolicy(ReplicaPolicy):
+class ThresholdPolicy(BoundPolicy):
     """Hot/cold with hysteresis with numbers of its own, one threshold, and queue-aware."""
 
     def __init__(self, simulation: Simulation, rule: Thresholds, placement: int = 0) -> None:
@@ -65,14 +39,14 @@ class ThresholdPolicy(ReplicaPolicy):
         super().__init__(simulation)
         self.rule, self.placement = rule, placement
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Lets the hottest dataset gain a copy, or the coldest lose one."""
         from psgym.envs.cluster.rules.ladder import threshold_actions
 
         threshold_actions(self.simulation.states, self.rule, self.placement, actions)
 
 
-class InnerPolicy(ReplicaPolicy):
+class InnerPolicy(BoundPolicy):
     """A rule that environments run inside their step too, with the numbers of the configuration."""
 
     def __init__(self, simulation: Simulation, name: str) -> None:
@@ -80,12 +54,12 @@ class InnerPolicy(ReplicaPolicy):
         super().__init__(simulation)
         self._code = REPLICA_RULES.index(name)
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Asks the rule."""
         next_actions(self.simulation.states, 0, self._code, 0, actions)
 
 
-class FillPolicy(ReplicaPolicy):
+class FillPolicy(BoundPolicy):
     """LRU and LFU fill: the disks are kept full of what is read most."""
 
     def __init__(self, simulation: Simulation, rule: Any) -> None:
@@ -95,14 +69,14 @@ class FillPolicy(ReplicaPolicy):
         self._seen = np.full(simulation.count, -1, np.int64)
         self._reads = np.zeros((simulation.count, simulation.config.datasets))
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Copies what is read most, where room is or is made."""
         from psgym.envs.cluster.rules.ladder import fill_actions
 
         fill_actions(self.simulation.states, self.rule, self._seen, self._reads, actions)
 
 
-class ScarlettPolicy(ReplicaPolicy):
+class ScarlettPolicy(BoundPolicy):
     """Scarlett: periodic plans from the most concurrent readers, within a budget of bytes."""
 
     def __init__(self, simulation: Simulation, rule: Any) -> None:
@@ -114,14 +88,14 @@ class ScarlettPolicy(ReplicaPolicy):
         self._peaks = np.zeros((count, 2, datasets), np.int64)
         self._plans = np.zeros((count, datasets), np.int64)
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Moves towards the plan."""
         from psgym.envs.cluster.rules.ladder import scarlett_actions
 
         scarlett_actions(self.simulation.states, self.rule, self._seen, self._peaks, self._plans, actions)
 
 
-class LoadAwarePolicy(ReplicaPolicy):
+class LoadAwarePolicy(BoundPolicy):
     """Greedy search by the load of all servers, on measured heat."""
 
     def __init__(self, simulation: Simulation, rule: Any) -> None:
@@ -129,7 +103,7 @@ class LoadAwarePolicy(ReplicaPolicy):
         super().__init__(simulation)
         self.rule = rule
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Takes the change that relieves the servers most."""
         from psgym.envs.cluster.rules.greedy import load_aware_actions
 
@@ -150,7 +124,7 @@ class ForecastPolicy(LoadAwarePolicy):
         self._known = np.zeros(count, np.int64)
         self._forecasts = np.full((count, datasets), np.nan)
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Forecasts at the beginning of each slot, then searches."""
         from psgym.envs.cluster.rules.greedy import forecast_actions
 
@@ -180,7 +154,7 @@ class ForecastPolicy(LoadAwarePolicy):
 class OraclePolicy(LoadAwarePolicy):
     """The same search on the true demand of the next five minutes, which no policy can know."""
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Reads the future from the scenario."""
         from psgym.envs.cluster.rules.greedy import oracle_actions
 
@@ -189,18 +163,18 @@ class OraclePolicy(LoadAwarePolicy):
         oracle_actions(simulation.states, simulation.scenarios, self.rule, ahead, actions)
 
 
-class FullReplication(ReplicaPolicy):
+class FullReplication(BoundPolicy):
     """Every dataset on every server, whatever the disks hold and copies cost: a bound, which no policy can reach.
 
     It does not act: it changes the clusters at the beginning of their episodes.
     """
 
-    def decide(self, actions: NDArray[np.int64]) -> None:
+    def decide(self, actions: Actions) -> None:
         """Fills all servers once, then commits."""
         from psgym.envs.cluster.rules.ladder import replicate_fully
 
         replicate_fully(self.simulation.states)
-        actions[:] = 0
+        actions[:] = COMMIT
 
 
 def _thresholds(numbers: Mapping[str, Any]) -> Thresholds:
@@ -233,7 +207,7 @@ def heat_forecaster() -> Forecaster:
     return load_forecaster(CONFIGS / "replica-demand.npz")
 
 
-_MAKERS: dict[str, Callable[[Simulation, Mapping[str, Any]], ReplicaPolicy]] = {
+_MAKERS: dict[str, Callable[[Simulation, Mapping[str, Any]], BoundPolicy]] = {
     "static": lambda simulation, _: InnerPolicy(simulation, "static"),
     "lru": lambda simulation, numbers: FillPolicy(simulation, _fill(numbers)),
     "lfu": lambda simulation, numbers: FillPolicy(simulation, _fill(numbers)),
@@ -260,7 +234,7 @@ def tuned_numbers() -> dict[str, dict[str, Any]]:
     return found
 
 
-def make_rung(name: str, simulation: Simulation, numbers: Mapping[str, Any] | None = None) -> ReplicaPolicy:
+def make_rung(name: str, simulation: Simulation, numbers: Mapping[str, Any] | None = None) -> BoundPolicy:
     """Build a rung of the ladder; without numbers it has its tuned ones.
 
     Raises:

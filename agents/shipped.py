@@ -8,7 +8,8 @@ from typing import Any
 from psgym.agents.networks.layout import layout_of
 from psgym.agents.networks.player import NetworkPolicy
 from psgym.agents.networks.weights import About, WeightsError, load_network, read_weights
-from psgym.agents.policies import PolicyError, part_names, simulation_of
+from psgym.agents.policies import PolicyError, part_names
+from psgym.agents.policy import simulation_of
 from psgym.envs.settings import make_config
 from psgym.envs.views import VIEWS
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from psgym.agents.networks.entities import EntityNetwork
-from psgym.agents.policies import Actions, Observation, simulation_of
+from psgym.agents.policy import Actions, Observation, is_single, simulation_of
 
 
 class NetworkPolicy:
@@ -45,7 +45,7 @@ class NetworkPolicy:
             deterministic: Take the largest logit instead of drawing by probability.
             action_masks: ``env.action_masks()``; of the environment that the policy was bound to if None.
         """
-        single = _is_single(observation)
+        single = is_single(observation)
         with torch.no_grad():
             logits = self.network(_batch(observation, single)).numpy()
         masks = action_masks if action_masks is not None or self._simulation is None else self._simulation.masks
@@ -55,12 +55,6 @@ class NetworkPolicy:
             logits = logits + self._rng.gumbel(size=logits.shape)
         actions = logits.argmax(axis=1)
         return actions[0] if single else actions, state
-
-
-def _is_single(observation: Observation) -> bool:
-    if isinstance(observation, Mapping):
-        return next(iter(observation.values())).ndim == 2
-    return observation.ndim == 1
 
 
 def _batch(observation: Observation, single: bool) -> Any:
