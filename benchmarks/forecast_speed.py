@@ -9,7 +9,6 @@ Only ratios are comparable between machines. Needs psgym[train].
 
 import argparse
 import json
-import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -26,17 +25,25 @@ from psgym.predictors.gru_training import Network
 
 ORDER, SEASONAL = (2, 0, 1), (0, 1, 1, 24)
 HORIZON = 48
+ROUNDS = 20
 
 
-def seconds(action: Callable[[], object], repeats: int) -> float:
-    """Median over five rounds of the seconds that one call takes."""
+def seconds(*actions: tuple[Callable[[], object], int]) -> list[float]:
+    """Seconds of one call of each action, the least of `ROUNDS` rounds.
+
+    What else the machine does can only lengthen a round. The actions, each with its calls per round, take turns, so
+    that all of them meet the same quiet moments.
+    """
     rounds = []
-    for _ in range(5):
-        started = time.process_time()
-        for _ in range(repeats):
-            action()
-        rounds.append((time.process_time() - started) / repeats)
-    return statistics.median(rounds)
+    for _ in range(ROUNDS):
+        times = []
+        for action, repeats in actions:
+            started = time.process_time()
+            for _ in range(repeats):
+                action()
+            times.append((time.process_time() - started) / repeats)
+        rounds.append(times)
+    return np.min(rounds, axis=0).tolist()
 
 
 def once(action: Callable[[], object]) -> float:
@@ -57,9 +64,10 @@ def arima(y: np.ndarray) -> dict[str, float]:
         started = time.process_time()
         result = model.fit(disp=False)
         exact = time.process_time() - started
-    values = iter(np.tile(y, 4))
-    update = seconds(lambda: ours.update(next(values)).predict(), 500)
-    extend = seconds(lambda: result.extend(y[:1]).forecast(HORIZON), 5)
+    values = iter(np.tile(y, 20))
+    update, extend = seconds(
+        (lambda: ours.update(next(values)).predict(), 1000), (lambda: result.extend(y[:1]).forecast(HORIZON), 5)
+    )
     return {
         "fit": fit,
         "fit statsmodels": exact,
@@ -74,7 +82,6 @@ def gru(y: np.ndarray) -> dict[str, float]:
     """One step of the exported network against the same network in torch, state kept."""
     ours = GRU(epochs=1, season=(24, 168)).fit(y)
     state, out, z = ours._new_state(), np.empty((1, HORIZON)), np.zeros(1)
-    step = seconds(lambda: ours._advance(state, z, z, out), 500)
     torch.set_num_threads(1)
     network = Network(N_FEATURES, 5, ours.hidden, HORIZON, residual=False)
     x, hidden = torch.zeros(1, 1, N_FEATURES), torch.zeros(1, 1, ours.hidden)
@@ -85,7 +92,7 @@ def gru(y: np.ndarray) -> dict[str, float]:
             output, _ = network.cell(x, hidden)
             network.out(output) + network.direct(x) + torch.einsum("blhs,sh->blh", simple, network.skip)
 
-    theirs = seconds(torch_step, 200)
+    step, theirs = seconds((lambda: ours._advance(state, z, z, out), 500), (torch_step, 200))
     return {"gru step": step, "gru step torch": theirs, "gru ratio": theirs / step}
 
 
@@ -94,12 +101,11 @@ def rest(y: np.ndarray) -> dict[str, float]:
     short = {"hidden": 24, "epochs": 1, "season": (24, 168)}
     base = ARIMA(ORDER, [SEASONAL])
     hybrid = Hybrid({"arima": base, "gru": GRU(**short), "ewma": SeasonalEWMA(), "level": EWMA()}).fit(y)
-    values = iter(np.tile(y, 4))
-    found = {"hybrid update": seconds(lambda: hybrid.update(next(values)), 300)}
+    values = iter(np.tile(y, 20))
+    found = {"hybrid update": seconds((lambda: hybrid.update(next(values)), 300))[0]}
     table = hybrid.table(y)
-    rows = iter(np.tile(np.arange(len(y)), 3))
+    rows = iter(np.tile(np.arange(len(y)), 20))
     found["table of the hybrid, per row"] = once(lambda: hybrid.table(y)) / len(y)
-    found["row lookup"] = seconds(lambda: table[next(rows)], 1000)
     series, out = np.abs(y[:900]), np.empty((900, 3, 3))
     horizons = np.array([1, 3, 12])
     seasonal_ewma_table(series, 0, 288, horizons, 0.8, out)
@@ -107,7 +113,9 @@ def rest(y: np.ndarray) -> dict[str, float]:
     def fill() -> None:
         seasonal_ewma_table(series, 0, 288, horizons, 0.8, out)
 
-    found["seasonal_ewma_table, 900 slots"] = seconds(fill, 50)
+    found["row lookup"], found["seasonal_ewma_table, 900 slots"] = seconds(
+        (lambda: table[next(rows)], 1000), (fill, 50)
+    )
     return found
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.predictors.arima_estimation import LONGEST_EXACT_SEASON, Model, estimate, new_state, pack, tail_errors
-from psgym.predictors.arima_kernels import advance_arima
+from psgym.predictors.arima_kernels import advance_arima, run_arima
 from psgym.predictors.arima_order import Order, candidates
-from psgym.predictors.base import Forecaster
+from psgym.predictors.base import Forecaster, Pass
 from psgym.predictors.state import State
 
 METHODS = ("css", "statsmodels")
@@ -94,6 +94,14 @@ class ARIMA(Forecaster):
 
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         advance_arima(state["clock"], state["buffers"], self._reach, *self._packed, z, out)
+
+    def _run(self, passed: Pass, state: State, calibration: State) -> Pass:
+        # The same three steps as one call: for one value, calls would cost more than their work.
+        run_arima(
+            state["clock"], state["buffers"], self._reach, *self._packed, calibration["clock"], calibration["learned"],
+            calibration["ring"], self._rates, self.transform_.packed, *passed,
+        )  # fmt: skip
+        return passed
 
     def _get_learned(self) -> State:
         learned = super()._get_learned()

@@ -14,6 +14,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from psgym.predictors.calibration import calibrate
+from psgym.predictors.transform import forward
+
 BLOCK = 1024
 
 
@@ -106,3 +109,21 @@ def advance_arima(
                 phase = phase + 1 if phase + 1 < phases else 0
         clock[1] = now
         clock[0] += 1
+
+
+@numba.njit(cache=True)
+def run_arima(
+    clock: NDArray, buffers: NDArray, reach: int, counts: NDArray, lags: NDArray, coefficients: NDArray,
+    profile: NDArray, seen: NDArray, learned: NDArray, ring: NDArray, rates: NDArray, packed: NDArray,
+    values: NDArray, z: NDArray, forecasts: NDArray, bands: NDArray,
+) -> None:  # fmt: skip
+    """A whole pass of `Forecaster`, `forward`, `advance_arima` and `calibrate`, in one call from Python.
+
+    Args:
+        clock, buffers, reach, counts, lags, coefficients, profile: see `advance_arima`.
+        seen, learned, ring, rates, packed: clock, state, rates and transform of `calibrate`.
+        values, z, forecasts, bands: see `psgym.predictors.base.Pass`.
+    """
+    forward(values, packed, z)
+    advance_arima(clock, buffers, reach, counts, lags, coefficients, profile, z, forecasts)
+    calibrate(seen, learned, ring, values, z, forecasts, rates, packed, bands)

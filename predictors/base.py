@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from psgym.predictors.calibration import calibrate, error_priors, new_calibration
 from psgym.predictors.series import MINIMUM_LENGTH, check_series
 from psgym.predictors.state import State, copy_state, fill, flatten
-from psgym.predictors.transform import Transform
+from psgym.predictors.transform import Transform, forward
 
 SMEARING_HALF_LIFE_PERIODS = 7.0
 SCALE_HALF_LIFE_PERIODS = 1.0
@@ -44,6 +44,22 @@ class Forecast(NamedTuple):
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     level: tuple[float, ...]
+
+
+class Pass(NamedTuple):
+    """One pass over n values: what goes in, and the arrays that it fills.
+
+    Attributes:
+        values: in units of the series, shape [n].
+        z: the same on the standardised scale, shape [n].
+        forecasts: the model's z forecasts after each, shape [n, H].
+        bands: mean, median, lower and upper bounds after each in units of the series, shape [n, 2 + 2L, H].
+    """
+
+    values: NDArray[np.float64]
+    z: NDArray[np.float64]
+    forecasts: NDArray[np.float64]
+    bands: NDArray[np.float64]
 
 
 class Forecaster(ABC):
@@ -125,12 +141,11 @@ class Forecaster(ABC):
         values = check_series(y, 0)
         self._require_fitted()
         period = self.season_[0] if self.season_ else 24
-        self._retentions = (
-            0.5 ** (1.0 / (SMEARING_HALF_LIFE_PERIODS * period)),
-            0.5 ** (1.0 / (SCALE_HALF_LIFE_PERIODS * period)),
-        )
+        kept = [0.5 ** (1.0 / (periods * period)) for periods in (SMEARING_HALF_LIFE_PERIODS, SCALE_HALF_LIFE_PERIODS)]
+        self._rates = np.array([self.gamma, *kept, *self._coverage])
         self._state = self._new_state()
         self._calibration = new_calibration(*self._priors)
+        self._slot, self._started = self._pass_over(np.zeros(1)), False
         self._observe(values)
         return self
 
@@ -143,13 +158,15 @@ class Forecaster(ABC):
         Returns:
             self; the parameters do not change.
         """
-        self._require_fitted()
-        # The usual call, one number, skips what only arrays need.
+        if not self._started:
+            self._require_fitted()
+        # The usual call, one number, skips what only arrays need and allocates nothing.
         if isinstance(y_new, float) and math.isfinite(y_new):
-            values = np.array((y_new,))
+            self._slot.values[0] = y_new
+            self._run(self._slot, self._state, self._calibration)
+            self._started = True
         else:
-            values = check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64)))
-        self._observe(values)
+            self._observe(check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64))))
         return self
 
     def predict(self, h: int | None = None, level: Sequence[float] | None = None) -> Forecast:
@@ -166,15 +183,15 @@ class Forecaster(ABC):
             NotFittedError: before `fit`.
             ValueError: h or a level was not prepared for, or nothing has been observed since `refit([])`.
         """
-        self._require_fitted()
-        if self._last is None:
+        if not self._started:
+            self._require_fitted()
             raise ValueError("no value has been observed yet: call update first")
         if h is None and level is None:
-            last, count = self._last.copy(), len(self.levels)
-            return Forecast(last[0], last[1], last[2 : 2 + count], last[2 + count :], self.levels)
+            last, upper = self._slot.bands.copy()[0], 2 + len(self.levels)
+            return Forecast(last[0], last[1], last[2:upper], last[upper:], self.levels)
         rows, levels = self._rows(level)
         h = self._checked_horizon(h)
-        return self._forecast(self._last, h, rows, levels)
+        return self._forecast(self._slot.bands[0], h, rows, levels)
 
     def table(self, y: ArrayLike, h: int | None = None) -> NDArray[np.float64]:
         """All rolling mean forecasts of a series; the forecaster's own state is left alone.
@@ -194,15 +211,15 @@ class Forecaster(ABC):
         self._require_fitted()
         rows, levels = self._rows(level)
         h = self._checked_horizon(h)
-        bands = self._bands_of(values, self._new_state(), new_calibration(*self._priors))
-        return self._forecast(bands, h, rows, levels)
+        passed = self._run(self._pass_over(values), self._new_state(), new_calibration(*self._priors))
+        return self._forecast(passed.bands, h, rows, levels)
 
     def get_state(self) -> State:
         """A copy of all that `update` moves, as a flat mapping of arrays."""
         self._require_fitted()
         state = flatten({"model": self._state, "calibration": self._calibration})
-        if self._last is not None:
-            state["forecast"] = self._last.copy()
+        if self._started:
+            state["forecast"] = self._slot.bands[0].copy()
         return state
 
     def set_state(self, state: State) -> Self:
@@ -214,7 +231,9 @@ class Forecaster(ABC):
         self._require_fitted()
         filled = fill({"model": self._new_state(), "calibration": new_calibration(*self._priors)}, state)
         self._state, self._calibration = filled["model"], filled["calibration"]
-        self._last = state["forecast"].copy() if "forecast" in state else None
+        self._started = "forecast" in state
+        if self._started:
+            self._slot.bands[0] = state["forecast"]
         return self
 
     def fork(self) -> Self:
@@ -222,6 +241,7 @@ class Forecaster(ABC):
         self._require_fitted()
         twin = copy.copy(self)
         twin._state, twin._calibration = copy_state(self._state), copy_state(self._calibration)
+        twin._slot = Pass(*(array.copy() for array in self._slot))
         return twin
 
     # Parameters, in the manner of scikit-learn.
@@ -255,10 +275,11 @@ class Forecaster(ABC):
     # Inner workings.
 
     _priors: tuple[NDArray, ...]
-    _retentions: tuple[float, float]  # shares of the smearing sums and of the error scale that are kept per slot
+    _rates: NDArray[np.float64]  # see `calibrate`
     _state: State
     _calibration: State
-    _last: NDArray[np.float64] | None = None
+    _slot: Pass  # the newest value and what was forecast after it
+    _started: bool = False  # whether there is one
 
     def _fit_on_scale(self, values: NDArray[np.float64], season: tuple[int, ...], transform: Transform) -> Self:
         self.season_, self.transform_ = season, transform
@@ -274,20 +295,27 @@ class Forecaster(ABC):
         return forecasts
 
     def _observe(self, values: NDArray[np.float64]) -> None:
-        bands = self._bands_of(values, self._state, self._calibration)
-        self._last = bands[-1] if len(values) else None
+        if len(values):
+            passed = self._run(self._pass_over(values), self._state, self._calibration)
+            self._slot.bands[0] = passed.bands[-1]
+            self._started = True
 
-    def _bands_of(self, values: NDArray[np.float64], state: State, calibration: State) -> NDArray[np.float64]:
-        """Mean, median, lower and upper bounds after each value, shape [n, 2 + 2L, H]; moves both states."""
-        n, packed = len(values), self.transform_.packed
-        z, forecasts = self.transform_.forward(values), np.empty((n, self.horizon))
+    def _pass_over(self, values: NDArray[np.float64]) -> Pass:
+        n = len(values)
+        rows = 2 + 2 * len(self.levels)
+        return Pass(values, np.empty(n), np.empty((n, self.horizon)), np.empty((n, rows, self.horizon)))
+
+    def _run(self, passed: Pass, state: State, calibration: State) -> Pass:
+        """Feeds the values of a pass to both states and writes all the rest of it."""
+        values, z, forecasts, bands = passed
+        packed = self.transform_.packed
+        forward(values, packed, z)
         self._advance(state, z, values, forecasts)
-        out = np.empty((n, 2 + 2 * len(self.levels), self.horizon))
         calibrate(
             calibration["clock"], calibration["learned"], calibration["ring"],
-            values, z, forecasts, self._coverage, packed, self.gamma, *self._retentions, out,
+            values, z, forecasts, self._rates, packed, bands,
         )  # fmt: skip
-        return out
+        return passed
 
     def _forecast(
         self, bands: NDArray[np.float64], h: int, rows: slice | list[int], levels: tuple[float, ...]

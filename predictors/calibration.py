@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.predictors.state import State
-from psgym.predictors.transform import inverse
+from psgym.predictors.transform import back, inverse, unpack
 
 SMEARING_LIMITS = (0.5, 3.0)
 SMEARING_PRIOR_SLOTS = 50.0
@@ -40,9 +40,9 @@ def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: ND
 
     Returns:
         `clock`: values seen, shape [1]. `learned`: scale, the two sums of the smearing factor, lower and upper
-        quantiles in units of the scale, stacked to shape [3 + 2L, H]. `ring`: the last forecasts with their bounds,
-        shape [H, 1 + 2L, H]. A few arrays rather than many, because passing one to a kernel costs as much as a hundred
-        additions.
+        quantiles in units of the scale, stacked to shape [3 + 2L, H]. `ring`: the forecasts of the next slots with
+        their bounds, shape [H, H, 1 + 2L], those of slot t in row t % H by how far ahead they were made. A few arrays
+        rather than many, because passing one to a kernel costs as much as a hundred additions.
     """
     levels, horizon = lower.shape
     unit = np.maximum(scale, 1e-12)
@@ -50,7 +50,7 @@ def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: ND
     return {
         "clock": np.zeros(1, np.int64),
         "learned": np.vstack([scale[None], sums, lower / unit, upper / unit]),
-        "ring": np.zeros((horizon, 1 + 2 * levels, horizon)),
+        "ring": np.zeros((horizon, horizon, 1 + 2 * levels)),
     }
 
 
@@ -93,8 +93,7 @@ def error_priors(
 @numba.njit(cache=True)
 def calibrate(
     clock: NDArray, learned: NDArray, ring: NDArray,
-    y: NDArray, z: NDArray, forecasts: NDArray, coverage: NDArray, packed: NDArray, gamma: float, retention: float,
-    scale_retention: float, out: NDArray,
+    y: NDArray, z: NDArray, forecasts: NDArray, rates: NDArray, packed: NDArray, out: NDArray,
 ) -> None:  # fmt: skip
     """Learns from each new value, then maps the forecasts made at it to units of the series.
 
@@ -102,41 +101,45 @@ def calibrate(
         clock, learned, ring: the state of `new_calibration`, changed in place.
         y: new values, shape [n]; z: the same on the standardised scale, shape [n].
         forecasts: the model's z forecasts after each of them, shape [n, H].
-        coverage: levels as fractions, shape [L].
+        rates: step of the quantile tracker in units of the mean absolute error, share of the smearing sums and of the
+            error scale that is kept per slot, and the levels as fractions, shape [3 + L].
         packed: the transform.
-        gamma: step of the quantile tracker in units of the mean absolute error.
-        retention: share of the smearing sums kept per slot; scale_retention: likewise of the error scale.
         out: receives mean, median, lower and upper bounds, shape [n, 2 + 2L, H].
     """
+    gamma, retention, scale_retention, coverage = rates[0], rates[1], rates[2], rates[3:]
     horizon, levels = ring.shape[0], coverage.shape[0]
-    log, unit = packed[0] > 0.5, packed[1]
-    typical = unit * math.exp(packed[2]) if log else 1.0  # the geometric mean, so that the prior has a weight in slots
+    # The transform by number: the compiler cannot know that writing a bound leaves the array alone.
+    log, unit, centre, spread, lowest, highest, floor = unpack(packed)
+    typical = unit * math.exp(centre) if log else 1.0  # the geometric mean, so that the prior has a weight in slots
     scale, came, said, lower, upper = learned[0], learned[1], learned[2], learned[3 : 3 + levels], learned[3 + levels :]
     for i in range(y.shape[0]):
         t = clock[0]
-        for h in range(1, min(t, horizon) + 1):
-            k = h - 1
-            issued = ring[(t - h) % horizon]
-            scale[k] = scale_retention * scale[k] + (1.0 - scale_retention) * abs(z[i] - issued[0, k])
-            step = gamma * min(1.0, FULL_STEP_HORIZON / h)
+        due = ring[t % horizon]
+        for k in range(min(t, horizon)):
+            issued = due[k]
+            scale[k] = scale_retention * scale[k] + (1.0 - scale_retention) * abs(z[i] - issued[0])
             if log:
+                median = back(issued[0], log, unit, centre, spread, lowest, highest, floor)
                 came[k] = retention * came[k] + (y[i] + unit) / typical
-                said[k] = retention * said[k] + (inverse(issued[0, k], packed) + unit) / typical
+                said[k] = retention * said[k] + (median + unit) / typical
+            step = gamma * min(1.0, FULL_STEP_HORIZON / (k + 1.0))
             for j in range(levels):
                 tail = 0.5 * (1.0 - coverage[j])
-                lower[j, k] += step * ((1.0 if z[i] < issued[1 + j, k] else 0.0) - tail)
-                upper[j, k] += step * ((1.0 if z[i] > issued[1 + levels + j, k] else 0.0) - tail)
-        issued = ring[t % horizon]
+                lower[j, k] += step * ((1.0 if z[i] < issued[1 + j] else 0.0) - tail)
+                upper[j, k] += step * ((1.0 if z[i] > issued[1 + levels + j] else 0.0) - tail)
+        slot = t % horizon
         for k in range(horizon):
-            centre = forecasts[i, k]
-            median = inverse(centre, packed)
-            issued[0, k], out[i, 0, k], out[i, 1, k] = centre, median, median
+            slot = slot + 1 if slot + 1 < horizon else 0
+            issued, middle = ring[slot, k], forecasts[i, k]
+            median = back(middle, log, unit, centre, spread, lowest, highest, floor)
+            issued[0], out[i, 0, k], out[i, 1, k] = middle, median, median
             if log:
                 factor = min(max(came[k] / said[k], SMEARING_LIMITS[0]), SMEARING_LIMITS[1])
                 out[i, 0, k] = max((median + unit) * factor - unit, 0.0)
             for j in range(levels):
-                issued[1 + j, k] = min(centre - scale[k] * lower[j, k], centre)
-                issued[1 + levels + j, k] = max(centre + scale[k] * upper[j, k], centre)
-                out[i, 2 + j, k] = inverse(issued[1 + j, k], packed)
-                out[i, 2 + levels + j, k] = inverse(issued[1 + levels + j, k], packed)
+                low = min(middle - scale[k] * lower[j, k], middle)
+                high = max(middle + scale[k] * upper[j, k], middle)
+                issued[1 + j], issued[1 + levels + j] = low, high
+                out[i, 2 + j, k] = back(low, log, unit, centre, spread, lowest, highest, floor)
+                out[i, 2 + levels + j, k] = back(high, log, unit, centre, spread, lowest, highest, floor)
         clock[0] = t + 1

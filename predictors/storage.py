@@ -17,7 +17,7 @@ from psgym.predictors.residual_gru import ResidualGRU
 from psgym.predictors.seasonal_ewma import SeasonalEWMA
 from psgym.predictors.state import State, flatten, subset
 
-FORMAT = 2  # 1 kept bounds in units of the series, and other states of ARIMA and the hybrid
+FORMAT = 3  # 2 kept the issued forecasts in another order, 1 bounds in units of the series
 CLASSES: dict[str, Callable[..., Forecaster]] = {
     kind.__name__: kind for kind in (ARIMA, EWMA, GRU, Hybrid, ResidualGRU, SeasonalEWMA, SeasonalNaive)
 }

@@ -69,9 +69,9 @@ class Transform:
 
     def forward(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps values of the series to z; values below the logarithm's domain are taken at its floor."""
-        if len(y) == 1 and not self.log:  # the usual update: a call of the kernel would cost more than its work
-            return np.array(((float(y[0]) - self.centre) / self.spread,))
-        return forward(y, self.packed)
+        z = np.empty(len(y))
+        forward(y, self.packed, z)
+        return z
 
     def inverse(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         """Maps z to units of the series, clipped to a finite range."""
@@ -107,21 +107,33 @@ def _is_skewed(y: NDArray[np.float64]) -> bool:
 
 
 @numba.njit(cache=True)
-def forward(y: NDArray[np.float64], packed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values of a series on the standardised scale, shape [T]; `packed` as from `Transform.packed`."""
-    z = np.empty(y.shape[0])
+def forward(y: NDArray[np.float64], packed: NDArray[np.float64], z: NDArray[np.float64]) -> None:
+    """Writes values of a series on the standardised scale into z, shape [T]; `packed` as from `Transform.packed`."""
     for i in range(y.shape[0]):
         g = y[i]
         if packed[0] > 0.5:
             g = max(math.log1p(max(g, 0.0) / packed[1]), packed[6])
         z[i] = (g - packed[2]) / packed[3]
-    return z
 
 
 @numba.njit(cache=True)
 def inverse(z: float, packed: NDArray[np.float64]) -> float:
     """One value of z in units of the series; `packed` as from `Transform.packed`."""
-    g = min(max(z, packed[4]), packed[5]) * packed[3] + packed[2]
-    if packed[0] > 0.5:
-        g = packed[1] * math.expm1(g)
-    return max(g, packed[7])
+    return back(z, *unpack(packed))
+
+
+@numba.njit(cache=True)
+def unpack(packed: NDArray[np.float64]) -> tuple[bool, float, float, float, float, float, float]:
+    """What `back` takes: log, unit, centre, spread, lowest, highest, floor."""
+    return packed[0] > 0.5, packed[1], packed[2], packed[3], packed[4], packed[5], packed[7]
+
+
+@numba.njit(cache=True)
+def back(
+    z: float, log: bool, unit: float, centre: float, spread: float, lowest: float, highest: float, floor: float
+) -> float:
+    """`inverse` by the attributes of `Transform`, which lie in registers inside a loop."""
+    g = min(max(z, lowest), highest) * spread + centre
+    if log:
+        g = unit * math.expm1(g)
+    return max(g, floor)
