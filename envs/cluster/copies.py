@@ -14,7 +14,10 @@ from psgym.replicas.placement import copy_source, copy_to_drop, least_loaded
 
 @kernel
 def may_hold(public: Any, dataset: int, server: int) -> bool:
-    """Whether a server may take a copy: up, without one, with room for it, and not on the one rack of all others."""
+    """Whether a server may take a copy: up, without one, with room, and not on the only rack of complete ones.
+
+    Those in flight do not count, since an outage may yet end them.
+    """
     servers = public.servers
     if not servers.up[server] or public.datasets.placed[dataset, server] != NO_COPY:
         return False
@@ -25,10 +28,10 @@ def may_hold(public: Any, dataset: int, server: int) -> bool:
 
 @kernel
 def _only_rack(public: Any, dataset: int, without: int) -> int:
-    """The rack on which all copies of a dataset stand, those in flight included and one left out; -1 if several."""
+    """The rack on which all complete copies of a dataset stand, one of them left out; -1 if several or none."""
     rack = -1
     for s in range(public.servers.up.shape[0]):
-        if public.datasets.placed[dataset, s] != NO_COPY and s != without:
+        if public.datasets.placed[dataset, s] == LIVE_COPY and s != without:
             if rack >= 0 and public.servers.rack[s] != rack:
                 return -1
             rack = public.servers.rack[s]
@@ -45,7 +48,7 @@ def may_start_copy(public: Any, dataset: int) -> bool:
 def may_drop(public: Any, dataset: int, server: int) -> bool:
     """Whether a copy may go: live, not the last live one, not the source of one in flight, nor all that spans racks.
 
-    Two or more copies that stand on several racks never come to stand on one.
+    Two or more copies that stand on several racks never come to stand on one, even if an outage ends those in flight.
     """
     if public.datasets.placed[dataset, server] != LIVE_COPY or not public.servers.up[server]:
         return False

@@ -66,12 +66,12 @@ def copyable(public: Any, dataset: int, server: int, drop: bool) -> bool:
     sets, store = public["datasets"], public["servers"]
     flights = public["flights"][: public["flight_count"]]
     live = [s for s in range(8) if sets["placed"][dataset, s] == 1 and store["up"][s]]
-    held = [s for s in range(8) if sets["placed"][dataset, s] != 0]
-    racks = {int(store["rack"][s]) for s in held}
+    complete = [s for s in range(8) if sets["placed"][dataset, s] == 1]
+    racks = {int(store["rack"][s]) for s in complete}
     if drop:
         source = any(f["dataset"] == dataset and f["source"] == server for f in flights)
-        left = {int(store["rack"][s]) for s in held if s != server}
-        apart = len(held) < 3 or len(left) > 1 or len(racks) == 1
+        left = {int(store["rack"][s]) for s in complete if s != server}
+        apart = len(complete) + sets["pending"][dataset] < 3 or len(left) > 1 or len(racks) == 1
         return server in live and len(live) >= 2 and not source and apart and sets["changed"][dataset] <= 0
     room = store["stored"][server] + sets["size"][dataset] <= store["capacity"][server]
     new = sets["placed"][dataset, server] == 0 and store["up"][server] and room
