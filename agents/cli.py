@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from psgym.agents.training import Training
 
 Env = Literal["psgym/Capacity-v0", "psgym/Replicas-v0", "psgym/Allocation-v0", "psgym/Cluster-v0"]
-Algo = Literal["maskable-ppo", "ppo", "a2c", "dqn", "clone", "clone-cem"]
+Algo = Literal["clone-ppo", "maskable-ppo", "ppo", "a2c", "dqn", "clone", "clone-cem"]
 Network = Literal["mlp", "entities"]
 FILES = ("traffic", "jobs", "accesses")
 """Flags that name files of a load."""
@@ -62,13 +62,14 @@ class Common:
 class Train(Common):
     """Train a policy, then compare it with the heuristics on test days."""
 
-    algo: Algo = "maskable-ppo"
-    """Learning algorithm: of sb3-contrib (maskable-ppo) or Stable-Baselines3, or a recipe that clones a heuristic,
-    and goes on with the cross-entropy method on the clone's last layers (clone-cem)."""
+    algo: Algo = "clone-ppo"
+    """Learning algorithm: of sb3-contrib (maskable-ppo) or Stable-Baselines3, or a recipe that clones a heuristic, and
+    goes on with MaskablePPO (clone-ppo) or with the cross-entropy method on the clone's last layers (clone-cem)."""
     network: Network = "mlp"
     """A perceptron, or a network over sets of rows that fits clusters of every size; recipes have the second."""
-    steps: int = 1_000_000
-    """Decisions to train for, over all copies; the default takes about 3 minutes on 2 cores. Recipes have their own."""
+    steps: int = 300_000
+    """Decisions of reinforcement learning, over all copies; a training of this length takes about 3 minutes on 2 cores.
+    What recipes do before or instead has its own settings."""
     config: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """JSON file of settings, as config.json of a run, or the name of one in agents/configs/train; flags win over it."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None

@@ -44,6 +44,7 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     # Recipes of psgym.agents.recipe; what they train is the policy of a MaskablePPO.
     "clone": MaskablePPO,
     "clone-cem": MaskablePPO,
+    "clone-ppo": MaskablePPO,
 }
 
 _NETWORK = {"net_arch": [128, 128]}
@@ -62,6 +63,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ppo": _PPO,
     "clone": _PPO,
     "clone-cem": _PPO,
+    # Small steps: the policy is good from the start, and a large one forgets more than it learns.
+    "clone-ppo": {**_PPO, "n_epochs": 2, "learning_rate": 1e-4, "clip_range": 0.1, "ent_coef": 0.0},
     "a2c": {"n_steps": 16, "gamma": 0.98, "gae_lambda": 0.95, "ent_coef": 0.003, "policy_kwargs": _NETWORK},
     # Q-learning looks one decision ahead, so it runs undiscounted over the day, whose end is the end of its problem.
     "dqn": {

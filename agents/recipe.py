@@ -1,7 +1,7 @@
 """A policy network that clones a heuristic, and is then improved where that is wanted: the stages, and their states.
 
 `clone` only imitates. `clone-cem` goes on with the cross-entropy method on the network's last layers, on the same days
-for every member of its population (`psgym.agents.evolution`).
+for every member of its population (`psgym.agents.evolution`); `clone-ppo` with MaskablePPO (`psgym.agents.training`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from psgym.agents.evolution import Evolution, Evolver
 from psgym.agents.policies import REFERENCES, make_policy
 from psgym.agents.sb3 import ClusterVecEnv
 
-RECIPES = ("clone", "clone-cem")
+RECIPES = ("clone", "clone-cem", "clone-ppo")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Cook:
             state: What was reported last; empty to start.
             report: Told of each finished piece of work.
         """
-        if state.get("stage") == "done":
+        if state.get("stage") in ("done", "ppo"):
             return True
         if state.get("stage", "clone") == "clone" and not self._clone(int(state.get("done", 0)), report):
             return False

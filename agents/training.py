@@ -43,12 +43,12 @@ class Training:
 
     env: str = "psgym/Cluster-v0"
     """Id of the environment."""
-    algo: str = "maskable-ppo"
-    """Algorithm: maskable-ppo, ppo, a2c, dqn; or a recipe: clone, clone-cem."""
+    algo: str = "clone-ppo"
+    """Algorithm: maskable-ppo, ppo, a2c, dqn; or a recipe: clone, clone-cem, clone-ppo."""
     preset: str | None = None
     """Configuration of the cluster; the id's own if None."""
-    steps: int = 1_500_000
-    """Decisions, over all copies; a recipe has its own."""
+    steps: int = 300_000
+    """Decisions of reinforcement learning, over all copies; what a recipe does before or instead has its own."""
     num_envs: int = 256
     """Copies of the environment."""
     seed: int = 0
@@ -58,7 +58,7 @@ class Training:
     traffic_column: str | None = None
     """Column of a traffic file."""
     cluster: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the configuration that differ from the preset."""
+    """Fields of the configuration that differ from the preset; recipes start from empty plans if it says nothing."""
     algorithm: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the algorithm that differ from the defaults."""
     jobs: str | None = None
@@ -79,6 +79,9 @@ class Training:
             raise ValueError(f"steps must be at least 1, not {self.steps!r}")
         if not 0 <= self.seed < RANGE - self.num_envs:
             raise ValueError(f"seed must lie in [0, {RANGE - self.num_envs}), the seeds to train on, not {self.seed!r}")
+        if self.algo in RECIPES and "allocation" in VIEWS[self.env].decides:
+            # Their teachers plan all tasks of a slot; those that stand already would only be in the way.
+            object.__setattr__(self, "cluster", {"initial": "empty", **self.cluster})
 
     def env_arguments(self) -> dict[str, Any]:
         """Return the arguments of environments to train on."""
@@ -142,7 +145,9 @@ def train(
     checkpoint = folder / CHECKPOINT if folder and resume else None
     with StopSignals() as signals:
         run = _Run(training, folder, checkpoint if checkpoint and checkpoint.exists() else None, signals)
-        completed = run.cook(progress_bar) if training.algo in RECIPES else run.learn(progress_bar)
+        completed = training.algo not in RECIPES or run.cook(progress_bar)
+        if completed and training.algo not in ("clone", "clone-cem"):
+            completed = run.learn(progress_bar)
     if not completed:
         where = f"; the checkpoint is {folder / CHECKPOINT}" if folder else ""
         message = f"stopped by a signal after {run.model.num_timesteps} decisions{where}"
@@ -190,7 +195,9 @@ class _Run:
 
     def learn(self, progress_bar: bool) -> bool:
         """Let SB3 learn what is left; return whether it was completed."""
-        left = self._training.steps - self.model.num_timesteps
+        if self._training.algo in RECIPES and self.progress.get("stage") != "ppo":
+            self.progress = {"stage": "ppo", "imitated": self.model.num_timesteps}
+        left = self._training.steps + self.progress.get("imitated", 0) - self.model.num_timesteps
         if left <= 0:
             return True
         callbacks: list[Any] = [ClusterMetrics(self._training), Stop(self._signals)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -34,6 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dqn": {"learning_starts": 32, "buffer_size": 500, "batch_size": 32},
     "clone": {},
     "clone-cem": {},
+    "clone-ppo": {"n_steps": 16, "batch_size": 64},
 }
 RECIPE = {
     "cloning": {"rounds": 2, "decisions": 256, "updates": 2, "batch_size": 32},
@@ -63,7 +65,8 @@ def test_every_algorithm_trains_on_structured_observations(algo: str, network: s
 
 
 @pytest.mark.parametrize(
-    ("algo", "view_id"), [("maskable-ppo", "psgym/Cluster-v0"), ("clone-cem", "psgym/Capacity-v0")]
+    ("algo", "view_id"),
+    [("maskable-ppo", "psgym/Cluster-v0"), ("clone-cem", "psgym/Capacity-v0"), ("clone-ppo", "psgym/Capacity-v0")],
 )
 def test_training_follows_its_seed(algo: str, view_id: str) -> None:
     def weights(seed: int) -> dict[str, Any]:
@@ -158,12 +161,13 @@ def test_a_network_over_rows_fits_clusters_of_other_sizes(tmp_path: Path) -> Non
         load_model(tmp_path / "model.zip", ClusterVecEnv(1, "psgym/Allocation-v0", preset="small"))
 
 
-@pytest.mark.parametrize("algo", ["maskable-ppo", "dqn", "clone", "clone-cem"])
+@pytest.mark.parametrize("algo", ["maskable-ppo", "dqn", "clone", "clone-cem", "clone-ppo"])
 def test_a_stopped_training_is_resumed(algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM comes in the midst of a rollout, a round, or an iteration."""
-    training = short(algo, "psgym/Capacity-v0" if algo == "clone-cem" else "psgym/Cluster-v0")
+    """SIGTERM comes in the midst of a rollout, a round, an iteration, or an update."""
+    training = short(algo, "psgym/Capacity-v0" if algo in ("clone-cem", "clone-ppo") else "psgym/Cluster-v0")
     pieces = {"maskable-ppo": (ClusterVecEnv, "step_wait"), "dqn": (ClusterVecEnv, "step_wait"),
-              "clone": (Cloner, "run_round"), "clone-cem": (Evolver, "run_iteration")}  # fmt: skip
+              "clone": (Cloner, "run_round"), "clone-cem": (Evolver, "run_iteration"),
+              "clone-ppo": (MaskablePPO, "train")}  # fmt: skip
     owner, name = pieces[algo]
     original, calls = getattr(owner, name), []
 
