@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.features import groups
-from psgym.envs.cluster.records import TERMS, action_counts
+from psgym.envs.cluster.records import TERMS
+from psgym.envs.cluster.settings_record import action_counts
 from psgym.envs.presets import PRESETS
 from psgym.envs.views import View
 

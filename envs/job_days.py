@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.kinds import KINDS
-from psgym.envs.cluster.records import kind_records
+from psgym.envs.cluster.settings_record import kind_records
 from psgym.envs.cluster.speed import curve
 from psgym.envs.job_trace import UNKNOWN, JobTrace, read_jobs
 from psgym.envs.traces import TraceWarning

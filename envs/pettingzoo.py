@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pettingzoo import ParallelEnv
 
 from psgym.envs.cluster.decide import COMMIT
-from psgym.envs.cluster.records import TERMS, action_counts
+from psgym.envs.cluster.records import TERMS
+from psgym.envs.cluster.settings_record import action_counts
 from psgym.envs.env import FullClusterEnv, InvalidActionError
 from psgym.envs.settings import RESET_OPTIONS
 

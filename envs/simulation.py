@@ -13,8 +13,9 @@ from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, decide_batch, live_batch,
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.features import observation_size
 from psgym.envs.cluster.metrics import METRICS
-from psgym.envs.cluster.records import OUTCOME, allocate, dtypes, for_kernels, write_settings
+from psgym.envs.cluster.records import OUTCOME, allocate, dtypes, for_kernels
 from psgym.envs.cluster.scenario import begin_episode
+from psgym.envs.cluster.settings_record import write_settings
 from psgym.envs.forecasts import ForecastSource, SeasonalForecasts
 from psgym.envs.job_days import write_jobs
 from psgym.envs.traffic import TrafficDay, TrafficSource

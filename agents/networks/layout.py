@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.features import groups, rows_hash
-from psgym.envs.cluster.records import action_counts
+from psgym.envs.cluster.settings_record import action_counts
 from psgym.envs.views import VIEWS
 
 PARTS = ("capacity", "allocation", "replicas")

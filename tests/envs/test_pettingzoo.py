@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from psgym.envs import FullClusterEnv, InvalidActionError
-from psgym.envs.cluster.records import action_counts
+from psgym.envs.cluster.settings_record import action_counts
 
 pytest.importorskip("pettingzoo", reason="PettingZoo is not installed")
 
