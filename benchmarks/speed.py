@@ -256,23 +256,27 @@ def render() -> None:
 
 
 def training() -> None:
-    """Share of the wall time of MaskablePPO's training that is spent in the environment."""
+    """Share of the wall time of MaskablePPO's training that is spent in the environment, from random weights on."""
+    rows = [_training_row(algo, network) for algo, network in (("maskable-ppo", "mlp"), ("clone-ppo", "entities"))]
+    print("MaskablePPO with the defaults, decisions/s with learning included\n")
+    table(("defaults of", "network", "copies", "decisions/s", "share of the time in the environment"), rows)
+
+
+def _training_row(algo: str, network: str) -> list[str]:
     from psgym.agents.models import make_model
     from psgym.agents.training import Training
 
-    envs = Training(env="psgym/Cluster-v0").make_envs()
+    envs = Training("psgym/Cluster-v0", algo).make_envs()
     spent = [0.0]
     for name in ("step_wait", "env_method", "reset"):
         setattr(envs, name, _clocked(getattr(envs, name), spent))
-    model = make_model("maskable-ppo", envs)
+    model = make_model(algo, envs, network=network)
     model.learn(envs.num_envs * model.n_steps)  # type: ignore[attr-defined]
     spent[0], began = 0.0, time.perf_counter()
     model.learn(TRAINING_STEPS, reset_num_timesteps=False)
     total = time.perf_counter() - began
-    rows = [["decisions/s, learning included", thousands(TRAINING_STEPS / total)],
-            ["share of the time in the environment", f"{100 * spent[0] / total:.1f} %"]]  # fmt: skip
-    print(f"MaskablePPO on {envs.num_envs} copies, defaults\n")
-    table(("what", "measured"), rows)
+    share = f"{100 * spent[0] / total:.1f} %"
+    return [f"`{algo}`", network, str(envs.num_envs), thousands(TRAINING_STEPS / total), share]
 
 
 def _clocked(work: Callable[..., Any], spent: list[float]) -> Callable[..., Any]:

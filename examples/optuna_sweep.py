@@ -38,7 +38,7 @@ def main(
             "gamma": trial.suggest_float("gamma", 0.9, 0.995),
             "n_steps": trial.suggest_categorical("n_steps", [16, 64]),
         }
-        training = Training(env_id, steps=steps, num_envs=num_envs, seed=seed, algorithm=arguments)
+        training = Training(env_id, "maskable-ppo", steps=steps, num_envs=num_envs, seed=seed, algorithm=arguments)
         model = train(training)
         run = run_policy(validation, lambda env: LearnedPolicy(model, env))
         return float(run.metrics[primary].mean())

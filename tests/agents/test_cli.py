@@ -15,7 +15,11 @@ from psgym.agents.priorities import SHIPPED
 from psgym.agents.run_folder import CONFIGS
 
 ROOT = Path(__file__).parents[2]
-QUIET = {"cluster": {"load": 0.1}, "algorithm": {"n_steps": 16, "batch_size": 128, "n_epochs": 1}}
+QUIET = {
+    "cluster": {"load": 0.1},
+    "algorithm": {"n_steps": 16, "batch_size": 128, "n_epochs": 1},
+    "recipe": {"cloning": {"rounds": 2, "decisions": 512, "updates": 4}},
+}
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -35,11 +39,11 @@ def test_train_then_evaluate(tmp_path: Path) -> None:
     assert list(folder.rglob("events.out.tfevents.*"))
     assert (folder / "table.md").read_text() in done.stdout
     rows = {row["policy"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
-    assert rows["maskable-ppo"]["kind"] == "learned"
+    assert rows["clone-ppo"]["kind"] == "learned"
     again = run("evaluate", *flags, "--model", str(folder / "model.zip"), "--out", "again", folder=tmp_path)
     assert again.returncode == 0, again.stderr
     repeated = {row["policy"]: row for row in json.loads((tmp_path / "again/result.json").read_text())["rows"]}
-    assert repeated["maskable-ppo"]["metrics"] == rows["maskable-ppo"]["metrics"]
+    assert repeated["clone-ppo"]["metrics"] == rows["clone-ppo"]["metrics"]
 
 
 @pytest.mark.parametrize(

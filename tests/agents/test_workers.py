@@ -106,7 +106,7 @@ from psgym.agents.training import Training
 from psgym.agents.workers import train_seeds
 
 algorithm = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
-training = Training("psgym/Capacity-v0", steps=64, num_envs=4, cluster={"load": 0.2}, algorithm=algorithm)
+training = Training("psgym/Capacity-v0", "ppo", steps=64, num_envs=4, cluster={"load": 0.2}, algorithm=algorithm)
 train_seeds(training, (1,), Path(sys.argv[1]))
 """
 """A training of seed 1 as a command of its own, as a user would run it."""
@@ -115,7 +115,7 @@ train_seeds(training, (1,), Path(sys.argv[1]))
 @on_ray
 def test_seeds_are_trained_apart(two_processes: RayWorkers, tmp_path: Path) -> None:
     algorithm = {"n_steps": 16, "batch_size": 64, "n_epochs": 1}
-    training = Training("psgym/Capacity-v0", steps=64, num_envs=4, cluster=SMALL, algorithm=algorithm)
+    training = Training("psgym/Capacity-v0", "ppo", steps=64, num_envs=4, cluster=SMALL, algorithm=algorithm)
     paths = train_seeds(training, (0, 1), tmp_path / "ray", two_processes)
     subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path / "alone")], check=True, timeout=900)
     again = tmp_path / "alone" / "seed-1" / "model.zip"
