@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.belief import imagine, seconds_to_clear
-from psgym.agents.policy import Actions, BoundPolicy
+from psgym.agents.policy import Actions, BoundPolicy, EpisodeGenerators
 from psgym.agents.priorities import PrioritySet
 from psgym.envs.cluster.decide import COMMIT
 from psgym.envs.cluster.moves import STOP
@@ -77,7 +77,7 @@ class LookAheadPolicy(BoundPolicy):
             [[base.parameters[name] + change.get(name, 0.0) for name in PARAMETERS] for change in variations]
         )
         self._futures, self._slots, self._doubt, self._oracle = (1 if oracle else futures), slots, doubt, oracle
-        self._rngs = [np.random.default_rng([seed, index]) for index in range(self.simulation.count)]
+        self._generators = EpisodeGenerators(self.simulation, seed)
         self._first = int(settings["first_allocation"])
         self._copies = self._make_copies()
         self._codes = np.zeros((self._copies.count, int(settings["max_decisions_per_slot"]) + 1), np.int64)
@@ -147,7 +147,7 @@ class LookAheadPolicy(BoundPolicy):
             scenarios[first] = _bytes(ours.scenarios)[index]
         else:
             states[first, self._hidden] = 0
-            imagine(copies.states, copies.scenarios, first, self._slots, self._rngs[index])
+            imagine(copies.states, copies.scenarios, first, self._slots, self._generators.current()[index])
         others = slice(first + 1, first + len(self._candidates))
         states[others], scenarios[others] = states[first], scenarios[first]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.agents.policy import Actions, BoundPolicy, Policy, simulation_of
+from psgym.agents.policy import Actions, BoundPolicy, EpisodeGenerators, Policy, simulation_of
 from psgym.agents.priorities import STICKY, PrioritySet, nearest_set, shipped_sets
 from psgym.agents.replica_policies import KINDS, LADDER, make_rung
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
@@ -91,24 +91,14 @@ class RandomPolicy(BoundPolicy):
     def __init__(self, env: Any, seed: int = 0) -> None:
         """Binds the policy to an environment; ``seed`` and the episode fix its choices."""
         super().__init__(env)
-        self._seed = seed
-        self._keys = np.zeros(self.simulation.count, np.uint64)
-        self._rngs = [np.random.default_rng(seed)] * self.simulation.count
+        self._generators = EpisodeGenerators(self.simulation, seed)
 
     def decide(self, actions: Actions) -> None:
         """Draws an action for every cluster."""
         masks = self.simulation.masks
-        self._follow_episodes()
-        draws = np.array([rng.random(masks.shape[1]) for rng in self._rngs])
+        draws = np.array([rng.random(masks.shape[1]) for rng in self._generators.current()])
         draws[~masks] = -1.0
         actions[:] = draws.argmax(axis=1)
-
-    def _follow_episodes(self) -> None:
-        """Gives each new episode a generator of its own: what is chosen on a day does not depend on the days beside."""
-        keys = self.simulation.scenarios["key"]
-        for index in np.flatnonzero(keys != self._keys).tolist():
-            self._rngs[index] = np.random.default_rng((self._seed, int(keys[index])))
-        self._keys[:] = keys
 
 
 class CommitPolicy(BoundPolicy):

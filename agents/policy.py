@@ -54,6 +54,27 @@ class BoundPolicy(ABC):
         return (actions[0] if is_single(observation) else actions), state
 
 
+class EpisodeGenerators:
+    """A random generator for each cluster, a new one with each episode.
+
+    What is drawn on a day so depends on no other day of the batch, nor on which worker lives through it.
+    """
+
+    def __init__(self, simulation: Simulation, seed: int) -> None:
+        """Takes the clusters, and the seed that with an episode's fixes its draws."""
+        self._simulation, self._seed = simulation, seed
+        self._keys = np.zeros(simulation.count, np.uint64)
+        self._found = [np.random.default_rng(seed)] * simulation.count
+
+    def current(self) -> list[np.random.Generator]:
+        """Return the generators of the episodes that the clusters live through now."""
+        keys = self._simulation.scenarios["key"]
+        for index in np.flatnonzero(keys != self._keys).tolist():
+            self._found[index] = np.random.default_rng((self._seed, int(keys[index])))
+        self._keys[:] = keys
+        return self._found
+
+
 def simulation_of(env: Any) -> Simulation:
     """Return the simulated clusters of an environment: single and wrapped, vector, or SB3's.
 

@@ -56,8 +56,14 @@ def scramble(simulation: Simulation, index: int, rng: np.random.Generator) -> No
 def same_imagination(env: ClusterVectorEnv, **arguments: Any) -> LookAheadPolicy:
     """A policy that imagines the same for both clusters."""
     policy = LookAheadPolicy(env, STICKY, **arguments)
-    policy._rngs = [np.random.default_rng(7) for _ in policy._rngs]
+    imagine_alike(policy, env.num_envs)
     return policy
+
+
+def imagine_alike(policy: LookAheadPolicy, count: int) -> None:
+    """Give the imagination of all clusters the same numbers."""
+    generators = [np.random.default_rng(7) for _ in range(count)]
+    policy._generators.current = lambda: generators  # type: ignore[method-assign]
 
 
 def costs(policy: LookAheadPolicy, index: int) -> NDArray[np.float64]:
@@ -85,7 +91,7 @@ def test_it_plays_the_plan_that_it_chose() -> None:
     env, observation = clusters(0, 30)
     policy = same_imagination(env, futures=2, **SMALL)
     wanted = policy._choose(0)
-    policy._rngs = [np.random.default_rng(7) for _ in policy._rngs]
+    imagine_alike(policy, env.num_envs)
     made: list[int] = []
     while True:
         actions, _ = policy.predict(observation)

@@ -40,7 +40,7 @@ class Parts(LocalWorkers):
         return super().map(function, arguments)
 
 
-@pytest.mark.parametrize("name", ["random", "fifo"])
+@pytest.mark.parametrize("name", ["random", "fifo", "look-ahead"])
 def test_parts_of_the_days_make_the_same_whole(name: str) -> None:
     workers = Parts()
     whole, parts = (make_days(ID, "test", 1, 4, config=SMALL, workers=one) for one in (None, workers))
