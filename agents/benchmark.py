@@ -69,7 +69,8 @@ class _Played:
     candidate: Candidate
     initial: str | None
     choice: Choice
-    validation: Run
+    validation: Run | None
+    """None for a policy that is neither chosen among forms nor a possible reference."""
     episodes: int
     """Episodes of validation days that the choices took."""
     run: Run
@@ -174,15 +175,17 @@ def _check_names(candidates: Sequence[Candidate]) -> None:
 def _play(candidate: Candidate, validation: Days, test: Days, primary: str) -> _Played:
     """Choose the form and the initial plan on validation days, then run the test days."""
     options = list(itertools.product(candidate.initials, candidate.choices or (Choice(),)))
-    runs = [_run(candidate, validation, *option) for option in options]
+    runs: list[Run] = []
+    if len(options) > 1 or candidate.kind == "heuristic":
+        runs = [_run(candidate, validation, *option) for option in options]
     scores = [float(run.metrics[primary].mean()) for run in runs]
-    best = scores.index(min(scores))
+    best = scores.index(min(scores)) if scores else 0
     initial, choice = options[best]
     run = _run(candidate, test, initial, choice)
     decides = "allocation" in VIEWS[test.view_id].decides
     shown = initial or candidate.changes.get("initial", test.config.initial)
     episodes = len(runs) * len(validation.seeds) * (1 + len(candidate.more))
-    return _Played(candidate, shown if decides else None, choice, runs[best], episodes, run)
+    return _Played(candidate, shown if decides else None, choice, runs[best] if runs else None, episodes, run)
 
 
 def _run(candidate: Candidate, days: Days, initial: str | None, choice: Choice) -> Run:
@@ -220,6 +223,7 @@ def _result(test: Days, preset: str, seed: int, validation_days: int, played: Se
         validation_days=validation_days,
         rows=(*rows, *([bound] if bound else [])),
         sensitivity=_sensitivity(played) if primary == "total_cost" else (),
+        episode_days=tuple(reference.run.day.tolist()),
     )
 
 
@@ -238,8 +242,8 @@ def _timelines(result: Result, test: Days, played: Sequence[_Played]) -> tuple[T
 
 def _best_heuristic(played: Sequence[_Played], metric: Callable[[Run], NDArray[np.float64]]) -> _Played:
     """Return the heuristic of the best metric on validation days."""
-    heuristics = [one for one in played if one.candidate.kind == "heuristic"]
-    return min(heuristics, key=lambda one: float(metric(one.validation).mean()))
+    heuristics = [(one, one.validation) for one in played if one.candidate.kind == "heuristic" and one.validation]
+    return min(heuristics, key=lambda pair: float(metric(pair[1]).mean()))[0]
 
 
 def _sensitivity(played: Sequence[_Played]) -> tuple[Sensitivity, ...]:
@@ -304,6 +308,7 @@ def _row(
             name: estimate_interquartile_mean(run.metrics[name], run.day)
             for name in dict.fromkeys((primary, *COMPLETION))
         },
+        episodes=tuple(tuple(row) for row in np.atleast_2d(run.metrics[primary]).tolist()),
     )
 
 

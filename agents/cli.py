@@ -79,7 +79,7 @@ class Train(Common):
     forecaster: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
     """Fitted forecaster (npz) that feeds the observation; or arima, gru or hybrid, to fit one on training traffic."""
     days: int = 20
-    """Test days of the comparison, each run until every job is done."""
+    """Test days of the comparison, each run until every job is done; 0: no comparison."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +263,9 @@ def _train(command: Train) -> None:
     except Interrupted as stop:
         _print(f"train.py: {stop}; go on with: train.py train --resume {folder}")
         raise SystemExit(stop.exit_status) from None
+    if command.days == 0:
+        _print(str(folder / "model.zip"))
+        return
     _compare(replace(command, **_shared(training)), [], folder, models=[folder / "model.zip"])
 
 

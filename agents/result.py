@@ -42,6 +42,8 @@ class Row:
     """Episodes of validation days that its choices took: the budget of its tuning."""
     interquartile_mean: Mapping[str, Estimate] = field(default_factory=dict)
     """Mean of the middle half of all episodes and training seeds, of the primary metric and of completion times."""
+    episodes: tuple[tuple[float, ...], ...] = ()
+    """Primary metric of each episode, a row for each training seed; from these any two policies can be compared."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Result:
     """The best first, bounds last."""
     sensitivity: tuple[Sensitivity, ...] = ()
     """Each price halved and doubled, where total cost is the primary metric."""
+    episode_days: tuple[int, ...] = ()
+    """Calendar day of each episode."""
     timelines: tuple[Timeline, ...] = ()
     """Days, slot by slot, to be drawn; they are no part of the JSON form."""
 
@@ -105,6 +109,7 @@ def _row(row: Row) -> dict[str, Any]:
         "choice": row.choice,
         "validation_episodes": row.validation_episodes,
         "interquartile_mean": {name: _estimate(estimate) for name, estimate in row.interquartile_mean.items()},
+        "episodes": [list(one) for one in row.episodes],
     }
 
 

@@ -84,6 +84,9 @@ def test_models_of_one_recipe_are_one_row_and_an_oracle_claims_nothing() -> None
     assert row_of(found, "recipe").training_seeds == 6
     assert row_of(found, "recipe").paired[found.primary].candidate_seeds in (1, 6)
     assert found.reference in ("drf", "priority")
+    assert np.shape(row_of(found, "recipe").episodes) == (6, len(found.episode_days))
+    row = row_of(found, "drf")
+    assert np.mean(row.episodes) == pytest.approx(row.metrics[found.primary].mean)
     assert row_of(found, "sees-all").verdict is None
     assert row_of(found, "sees-all").adjusted_p_value is None
     assert "ORACLE" in table(found)

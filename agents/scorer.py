@@ -1,0 +1,134 @@
+"""A learned policy of nineteen weights: the score of an increment of tasks, beside rules for what else is decided.
+
+It reads the public record that the rules read, like them is indifferent to the order and the number of jobs, and fits
+clusters of every size. `psgym.agents.search` learns the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.agents.files import write_atomically
+from psgym.agents.policies import Actions, Observation, PolicyError, part_names, shaped, simulation_of
+from psgym.agents.priorities import shipped_sets
+from psgym.envs.cluster.decide import next_actions
+from psgym.envs.cluster.rules.placed import WEIGHTS, extend_placed
+from psgym.envs.cluster.rules.priority import PARAMETERS
+
+KIND = "psgym-scorer"
+"""Marks a file as one of a scorer."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What was learned, and what it takes to decide by it."""
+
+    env: str
+    """Id of the environment."""
+    weights: Mapping[str, float]
+    """One for each name in `WEIGHTS`."""
+    beside: str = ""
+    """Rules of the parts before the allocation, joined by ``+``, such as ``forecast+hot-cold``."""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the configuration that it needs: how plans start, and what the rules beside it read."""
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    """On what, and how long."""
+
+    def __post_init__(self) -> None:
+        if set(self.weights) != set(WEIGHTS):
+            raise ValueError(f"weights must be {', '.join(WEIGHTS)}, not {', '.join(self.weights)}")
+        for name, value in self.weights.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+                raise ValueError(f"weights: {name} must be a finite number, not {value!r}")
+        rule_codes(self.env, self.beside)
+
+    @property
+    def array(self) -> NDArray[np.float64]:
+        """The weights in the order that the kernels take them."""
+        return np.array([self.weights[name] for name in WEIGHTS])
+
+
+def rule_codes(view_id: str, beside: str) -> tuple[int, int]:
+    """Return the codes of the rules for capacity and replicas; 0 for a part that the agent does not decide.
+
+    Raises:
+        PolicyError: If the agent does not decide the allocation, or `beside` does not name the rules of the rest.
+    """
+    parts = dict(part_names(view_id))
+    if "allocation" not in parts:
+        raise PolicyError(f"a scorer decides the allocation, which is not the agent's in {view_id}")
+    parts.pop("allocation")
+    rules = beside.split("+") if beside else []
+    if len(rules) != len(parts) or any(rule not in names for rule, names in zip(rules, parts.values(), strict=True)):
+        shape = "+".join(f"({'|'.join(names)})" for names in parts.values()) or "nothing"
+        raise PolicyError(f"the rules beside a scorer for {view_id} must be {shape}, not {beside!r}")
+    codes = {part: names[rule] for rule, (part, names) in zip(rules, parts.items(), strict=True)}
+    return codes.get("capacity", 0), codes.get("replicas", 0)
+
+
+def start_weights() -> NDArray[np.float64]:
+    """The weights at which the scorer is the priority rule as it was tuned on ``contended``."""
+    tuned = shipped_sets()["contended"].parameters
+    return np.array([tuned[name] if name in PARAMETERS else 0.0 for name in WEIGHTS])
+
+
+class ScorerPolicy:
+    """Decides by a scorer's weights."""
+
+    def __init__(self, env: Any, scorer: Scorer) -> None:
+        """Binds a scorer to an environment."""
+        self._simulation = simulation_of(env)
+        self._codes = rule_codes(scorer.env, scorer.beside)
+        self._weights = np.tile(scorer.array, (self._simulation.count, 1))
+
+    def predict(
+        self,
+        observation: Observation,
+        state: Any = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, Any]:
+        """Return the next action in every cluster: that of the rules beside, until they are content."""
+        actions = np.zeros(self._simulation.count, np.int64)
+        next_actions(self._simulation.states, *self._codes, 0, actions)
+        extend_placed(self._simulation.states, self._weights, actions)
+        return shaped(actions, observation), state
+
+
+def read_scorer(path: Path) -> Scorer:
+    """Read a scorer.
+
+    Raises:
+        PolicyError: If the file is none.
+        OSError: If it cannot be read.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.pop("kind", None) != KIND:
+            raise PolicyError(f"{path}: not a file of a scorer: its kind is not {KIND!r}")
+        return Scorer(**found)
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise PolicyError(f"{path}: not a file of a scorer: {error}") from None
+    except ValueError as error:
+        raise PolicyError(f"{path}: {error}") from None
+
+
+def is_scorer(path: Path) -> bool:
+    """Whether a JSON file holds a scorer, as far as its mark tells."""
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")).get("kind") == KIND)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def write_scorer(path: Path, scorer: Scorer) -> None:
+    """Write a scorer, at once or not at all."""
+    text = json.dumps({"kind": KIND, **asdict(scorer)}, indent=2) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

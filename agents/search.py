@@ -1,0 +1,213 @@
+"""Learns the weights of a scorer by the cross-entropy method, on the same days for every member of a population.
+
+The search starts where the scorer is the tuned priority rule, and moves all weights at once towards the best quarter of
+each population in the primary metric of the environment, over drained training days that no iteration sees twice; at
+the end, validation days choose among the start, the last centres and their mean. The method is Rubinstein's
+(Methodology and Computing in Applied Probability 1999), with extra spread that fades (Szita and Lorincz, Neural
+Computation 2006).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.agents.evaluation import Days, make_days
+from psgym.agents.files import write_atomically
+from psgym.agents.policies import REFERENCES
+from psgym.agents.scorer import Scorer, rule_codes, start_weights
+from psgym.envs.cluster.config import ClusterConfig
+from psgym.envs.cluster.decide import next_actions
+from psgym.envs.cluster.rules.placed import WEIGHTS, plan_placed
+from psgym.envs.settings import make_config
+from psgym.envs.vector import ClusterVectorEnv
+from psgym.envs.views import VIEWS
+
+Array = NDArray[np.float64]
+
+SPREADS = {"spread": 0.5, "neighbours": 0.5, "within": 0.6, "full": 0.4, "new_nodes": 0.4, "gpu": 0.3}
+SPREADS |= {"least_gain_congested": 0.05, "never_run": 0.4, "stalled": 0.8}
+SPREADS |= {"gain": 0.25, "remaining": 0.2, "cost": 0.25, "size": 0.15, "age": 0.15, "stickiness": 0.35}
+SPREADS |= {"restart": 0.35, "least_gain": 0.05, "remaining_congested": 0.15, "cost_congested": 0.15}
+"""Standard deviation of the first samples, by weight."""
+ELITE_SHARE = 0.25
+SMOOTHING = 0.7
+"""Weight of an iteration's elite in the next centre and spread."""
+EXTRA_SPREAD = 0.3
+"""Extra spread of the first iteration, as a share of the first spread; it falls to 0 by the last."""
+LAST = 4
+"""Centres at the end of the search among which, and their mean, validation days choose."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How long to search."""
+
+    iterations: int = 16
+    population: int = 32
+    days: int = 9
+    """Fresh training days of an iteration, the same for every member."""
+    validation_days: int = 40
+    """Days that choose among the start and the last centres."""
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "days", "validation_days"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"search: {name} must be at least 1, not {getattr(self, name)!r}")
+        if self.population < 4:
+            raise ValueError(f"search: population must be at least 4, not {self.population!r}")
+
+
+class Searcher:
+    """Runs the search, and can go on from any iteration of it."""
+
+    def __init__(self, view_id: str, arguments: Mapping[str, Any], beside: str, search: Search, seed: int) -> None:
+        """Takes what to learn on.
+
+        Args:
+            view_id: Id of the environment.
+            arguments: Arguments of the environments: preset, traffic, fields of the configuration.
+            beside: Rules of the parts before the allocation; those of the id's reference if empty.
+            search: How long to search.
+            seed: Seed of days and samples.
+        """
+        self._view, self._search, self._seed = view_id, search, seed
+        self.beside = beside or "+".join(REFERENCES[view_id].split("+")[:-1])
+        self._codes = rule_codes(view_id, self.beside)
+        named = ("preset", "traffic", "traffic_column", "jobs", "accesses", "accesses_column")
+        given = {name: arguments.get(name) for name in named}
+        known = {item for item in vars(ClusterConfig()) if item in arguments}
+        self.changes = {"initial": "empty", **{name: arguments[name] for name in sorted(known)}}
+        config = make_config(VIEWS[view_id].preset, given.pop("preset"), None, self.changes)
+        self._given: dict[str, Any] = {**given, "config": config}
+        self._spread = np.array([SPREADS[name] for name in WEIGHTS])
+        self.state: dict[str, Any] = {"centres": [start_weights().tolist()], "spread": self._spread.tolist()}
+
+    @property
+    def done(self) -> int:
+        """Iterations that are done."""
+        return len(self.state["centres"]) - 1
+
+    def costs(self, days: Days, rows: Array) -> Array:
+        """Return the primary metric of each row of weights on each day, shape ``(rows, days)``."""
+        members, count = len(rows), len(days.seeds)
+        env = replace(days, seeds=list(days.seeds) * members).make()
+        env.reset(seed=list(days.seeds) * members)
+        weights = np.repeat(rows, count, axis=0)
+        codes = np.zeros((len(weights), env.config.max_decisions_per_slot + 1), np.int64)
+        commit, over = np.zeros(len(weights), np.int64), np.zeros(len(weights), np.bool_)
+        infos: Mapping[str, Any] = {}
+        while not over.all():
+            self._decide_beside(env, over.copy())
+            plan_placed(env.simulation.states, weights, codes)
+            _, _, terminated, truncated, infos = env.step(commit)
+            over = terminated | truncated
+        return np.asarray(infos[VIEWS[self._view].primary]).reshape(members, count)
+
+    def _decide_beside(self, env: ClusterVectorEnv, content: NDArray[np.bool_]) -> None:
+        """Let the rules beside the scorer decide until they are content in every cluster; those already so rest."""
+        actions = np.zeros(env.num_envs, np.int64)
+        while True:
+            next_actions(env.simulation.states, *self._codes, 0, actions)
+            content |= actions == 0
+            if content.all():
+                return
+            actions[content] = -1
+            env.simulation.step(actions)
+
+    def run_iteration(self) -> dict[str, float]:
+        """Draw members around the centre, and move it to the best of them.
+
+        Returns:
+            Mean cost of the ``centre`` and of the ``elite``, and the ``spread`` over that of the first iteration.
+        """
+        search, number = self._search, self.done
+        fresh = make_days(self._view, "train", self._seed, search.iterations * search.days, **self._given)
+        days = replace(fresh, seeds=fresh.seeds[number * search.days : (number + 1) * search.days])
+        centre, spread = np.array(self.state["centres"][-1]), np.array(self.state["spread"])
+        generator = np.random.default_rng([self._seed, number])
+        members = centre + spread * generator.standard_normal((search.population, len(WEIGHTS)))
+        members[0] = centre
+        costs = self.costs(days, members)
+        order = np.argsort((costs / costs.mean(axis=0)).mean(axis=1), kind="stable")
+        elite = order[: max(2, round(ELITE_SHARE * search.population))]
+        extra = EXTRA_SPREAD * self._spread * max(0.0, 1.0 - (number + 1) / search.iterations)
+        self.state["centres"].append((centre + SMOOTHING * (members[elite].mean(axis=0) - centre)).tolist())
+        moved = spread + SMOOTHING * (np.hypot(members[elite].std(axis=0), extra) - spread)
+        self.state["spread"] = moved.tolist()
+        return {
+            "centre": float(costs[0].mean()),
+            "elite": float(costs[elite].mean()),
+            "spread": float((moved / self._spread).mean()),
+        }
+
+    def finish(self) -> tuple[Scorer, dict[str, float]]:
+        """Choose by validation days; return the scorer, and what the choice found."""
+        centres, search = np.array(self.state["centres"]), self._search
+        last = centres[1:][-LAST:]
+        candidates = np.array([centres[0], *last, last.mean(axis=0)])
+        days = make_days(self._view, "validation", self._seed, search.validation_days, **self._given)
+        costs = self.costs(days, candidates)
+        best = int(costs.mean(axis=1).argmin())
+        gain = costs[best] - costs[0]
+        start = float(costs[0].mean())
+        found = {
+            "start": start,
+            "chosen": float(costs[best].mean()),
+            "gain_percent": 100.0 * float(gain.mean()) / start,
+            "gain_error_percent": 100.0 * float(gain.std(ddof=1)) / math.sqrt(len(gain)) / start
+            if len(gain) > 1
+            else 0.0,
+        }
+        weights = {name: round(float(value), 4) for name, value in zip(WEIGHTS, candidates[best], strict=True)}
+        trained = {"seed": self._seed, **asdict(search), "validation": {k: round(v, 2) for k, v in found.items()}}
+        return Scorer(self._view, weights, self.beside, self.changes, trained), found
+
+    def save(self, path: Path) -> None:
+        """Write where the search stands, at once or not at all."""
+        write_atomically(path, lambda temporary: temporary.write_text(json.dumps(self.state), encoding="utf-8"))
+
+    def load(self, path: Path) -> None:
+        """Go on from where a search stood.
+
+        Raises:
+            ValueError: If the file holds none.
+        """
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            shapes = {np.shape(found["centres"])[1:], np.shape(found["spread"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: not a search: {error}") from None
+        if shapes != {(len(WEIGHTS),)}:
+            raise ValueError(f"{path}: a search of other weights than {', '.join(WEIGHTS)}")
+        self.state = found
+
+
+Report = Callable[[str, dict[str, float]], bool]
+
+
+def learn_scorer(searcher: Searcher, search: Search, state: Path | None, report: Report) -> Scorer | None:
+    """Run what is left of a search; None if `report` asks to stop.
+
+    Args:
+        searcher: The search.
+        search: How long.
+        state: Where it is kept after each iteration.
+        report: Told of each iteration and of the choice; returns whether to go on.
+    """
+    while searcher.done < search.iterations:
+        measured = searcher.run_iteration()
+        if state is not None:
+            searcher.save(state)
+        if not report("search", measured):
+            return None
+    scorer, measured = searcher.finish()
+    report("choice", measured)
+    return scorer

@@ -1,0 +1,222 @@
+"""Trains every policy of docs/benchmark.md from six seeds, and compares them with the rules; goes on where it stopped.
+
+    python benchmarks/learning.py --data TRACES
+    python benchmarks/learning.py --only allocation --part train
+
+A study is one configuration of `agents/configs/train`, trained once for each seed, and the comparisons that its models
+take part in, each on test days that nothing was trained or chosen on. Models lie in ``runs/learning``. What a
+comparison found is kept in ``benchmarks/results/learning``, with the primary metric of every day and training seed, and
+is not measured again: delete a file to have it measured anew. Every step is a command of `train.py` in a process of its
+own, and is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from psgym.agents.statistics import paired_difference
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "learning"
+SEEDS = range(6)
+TEST_SEED = 1
+"""Seed that test and validation days follow from."""
+TRACES = {
+    "wikipedia": ("wikipedia_1h_2018_2019.csv.gz", "value"),
+    "wc98": ("wc98_1min_1998.csv.gz", "value"),
+    "venus": ("helios_venus_10min_2020AprJul.csv.gz", "submit_gpu_job"),
+}
+"""File and column of each trace."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table: models of a study and rules on the same days."""
+
+    policies: str
+    """Rules, as `train.py compare` takes them."""
+    preset: str = ""
+    """Configuration of the cluster; the id's own if empty."""
+    days: int = 100
+    trace: str = ""
+    """One of `TRACES`; synthetic traffic if empty."""
+    seeds: int = len(SEEDS)
+    """Models that take part; fewer where a day takes long."""
+    validation_days: int = 10
+    tune: bool = False
+    """Whether validation days also choose settings of rules."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A configuration that is trained from every seed, and the tables about it."""
+
+    env: str
+    config: str
+    algo: str
+    comparisons: dict[str, Comparison]
+
+
+_RULES = "drf,drf-stop,optimus,srpt-optimus,srpt-optimus-sticky,priority"
+_TRAFFIC = "srpt-optimus,priority"
+_CAPACITY = ("static", "reactive", "forecast")
+_COMPOSITIONS = ",".join(["best", "static+hot-cold+srpt-optimus", *(f"{one}+hot-cold+priority" for one in _CAPACITY)])
+STUDIES = {
+    "allocation": Study(
+        "psgym/Allocation-v0",
+        "allocation",
+        "clone",
+        {
+            "allocation-contended": Comparison(_RULES, "contended"),
+            "allocation-small": Comparison(_RULES, "small"),
+            "allocation-uncontended": Comparison(_RULES, "uncontended"),
+            "allocation-dl2": Comparison(_RULES, "dl2"),
+            "allocation-large": Comparison("drf-stop,srpt-optimus,priority", "large", 2, seeds=1, validation_days=1),
+            **{f"allocation-{name}": Comparison(_TRAFFIC, "contended", 30, name) for name in TRACES},
+        },
+    ),
+    "cluster": Study(
+        "psgym/Cluster-v0",
+        "cluster",
+        "clone",
+        {
+            "cluster-small": Comparison(_COMPOSITIONS, "small", validation_days=40),
+            **{f"cluster-{name}": Comparison(_COMPOSITIONS, "small", 30, name) for name in TRACES},
+        },
+    ),
+    "capacity": Study(
+        "psgym/Capacity-v0",
+        "capacity",
+        "clone-cem",
+        {"capacity-small": Comparison("static,reactive,forecast,oracle", "small", tune=True)},
+    ),
+    "replicas": Study(
+        "psgym/Replicas-v0",
+        "replicas",
+        "clone",
+        {"replicas-storage": Comparison("no-op,hot-cold,queue-aware,load-aware,oracle", "storage")},
+    ),
+}
+
+
+def train(study: Study, seed: int, folder: Path) -> None:
+    """Train from one seed, unless that is done; a training that was stopped goes on."""
+    if (folder / "model.zip").exists():
+        return
+    if (folder / "checkpoint.zip").exists():
+        arguments = ["--resume", folder]
+    else:
+        arguments = ["--config", study.config, "--algo", study.algo, "--seed", seed, "--out", folder]
+    began, before = time.time(), _cpu_of_children()
+    _command("train", *arguments, "--days", 0, "--no-progress")
+    _write(folder / "seconds.json", {"cpu": _cpu_of_children() - before, "wall": time.time() - began})
+
+
+def compare(name: str, study: Study, one: Comparison, folders: list[Path], work: Path, data: Path | None) -> None:
+    """Make one table, unless it is there; a trace needs the folder of traces."""
+    path = RESULTS / f"{name}.json"
+    if path.exists():
+        return
+    if one.trace and data is None:
+        print(f"{name}: skipped; --data names the folder of traces")
+        return
+    models = [folder / "model.zip" for folder in folders[: one.seeds]]
+    policies = ",".join([one.policies, *map(str, models)])
+    arguments = ["--env", study.env, "--days", one.days, "--validation-days", one.validation_days, "--seed", TEST_SEED]
+    arguments += ["--preset", one.preset] if one.preset else []
+    arguments += ["--tune-baselines"] if one.tune else []
+    if one.trace and data is not None:
+        file, column = TRACES[one.trace]
+        arguments += ["--traffic", data / file, "--traffic-column", column]
+    out = work / f"compare-{name}"
+    _command("compare", *arguments, "--policies", policies, "--out", out, "--no-progress")
+    found = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    if found["traffic"]:
+        found["traffic"]["source"] = Path(found["traffic"]["source"]).name
+    for row in found["rows"]:
+        del row["completion_percentiles_seconds"]
+    found["training_cpu_seconds"] = [_seconds(folder) for folder in folders[: one.seeds]]
+    found["learned_against"] = learned_against(found)
+    _write(path, _rounded(found))
+
+
+def learned_against(found: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the paired difference in percent of every learned policy from every other one, with its interval."""
+    rows = [row for row in found["rows"] if row["episodes"]]
+    return {
+        row["policy"]: {other["policy"]: _percent(row, other, found["episode_days"]) for other in rows if other != row}
+        for row in rows
+        if row["kind"] == "learned"
+    }
+
+
+def _percent(row: dict[str, Any], other: dict[str, Any], day: list[int]) -> dict[str, float]:
+    found = paired_difference(row["episodes"], other["episodes"], day)
+    scale = 100.0 * len(day) * len(other["episodes"]) / sum(map(sum, other["episodes"]))
+    low, high = scale * found.low, scale * found.high
+    return {"percent": scale * found.mean, "low": low, "high": high, "p_value": found.p_value}
+
+
+def _command(*arguments: object) -> None:
+    command = ["train.py", *map(str, arguments)]
+    print("python " + " ".join(command), flush=True)
+    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 our own
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _seconds(folder: Path) -> float | None:
+    path = folder / "seconds.json"
+    return json.loads(path.read_text(encoding="utf-8"))["cpu"] if path.exists() else None
+
+
+def _rounded(value: Any) -> Any:
+    """Floats to seven digits: what a file in the repository need not hold."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def _write(path: Path, found: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Train and compare what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="studies or comparisons, joined by commas; all if empty")
+    parser.add_argument("--part", choices=("all", "train", "compare"), default="all")
+    parser.add_argument("--data", type=Path, default=None, help="folder of the traces")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "learning", help="folder of models and reports")
+    arguments = parser.parse_args()
+    wanted = {name for name in arguments.only.split(",") if name}
+    known = {*STUDIES, *(name for study in STUDIES.values() for name in study.comparisons)}
+    if unknown := wanted - known:
+        parser.error(f"--only: no {min(unknown)!r}; there are {', '.join(sorted(known))}")
+    for title, study in STUDIES.items():
+        names = [name for name in study.comparisons if not wanted or {title, name} & wanted]
+        folders = [arguments.work / f"{title}-{seed}" for seed in SEEDS]
+        if arguments.part != "compare" and (names or title in wanted):
+            for seed, folder in zip(SEEDS, folders, strict=True):
+                train(study, seed, folder)
+        if arguments.part != "train":
+            for name in names:
+                compare(name, study, study.comparisons[name], folders, arguments.work, arguments.data)
+
+
+if __name__ == "__main__":
+    main()

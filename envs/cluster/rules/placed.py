@@ -1,0 +1,233 @@
+"""Allocation by a learned score that knows where an increment's tasks will sit.
+
+The score of `psgym.envs.cluster.rules.priority`, which sizes jobs as if each had a node to itself, with nine terms
+more. The gain of an increment is that of speeds with the nodes over which the job would then be spread and with the
+neighbours that it would have, each as heavy as its weight says (1: as the configuration does). An increment that fits
+on the nodes that the job is already on has another score than one that needs new nodes, and so has one that leaves no
+room for a neighbour. CPU and GPU need not be equally dear. What an increment must gain moves with the congestion, and
+a job that has never run, or waits for data, scores differently. With those weights at zero this is the priority rule.
+
+No environment runs this rule in its own step, so its kernels are compiled only for those who use it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from psgym.envs.cluster.jit import int64, kernel
+from psgym.envs.cluster.jobs import _neighbours as neighbours_of
+from psgym.envs.cluster.jobs import nodes_of
+from psgym.envs.cluster.moves import STOP, grow
+from psgym.envs.cluster.rules import priority
+from psgym.envs.cluster.rules.allocation import LOOK_AHEAD
+from psgym.envs.cluster.rules.priority import _first_task as first_task
+from psgym.envs.cluster.rules.priority import _fits as growth_fits
+from psgym.envs.cluster.rules.priority import _restart as restart_seconds
+from psgym.envs.cluster.rules.priority import _worth_of_job as worth_of_job
+from psgym.envs.cluster.rules.priority import congestion
+from psgym.envs.cluster.speed import curve
+
+WEIGHTS = (
+    *priority.PARAMETERS,
+    "spread",
+    "neighbours",
+    "within",
+    "full",
+    "new_nodes",
+    "gpu",
+    "least_gain_congested",
+    "never_run",
+    "stalled",
+)
+"""Names of the weights.
+
+The first ten are those of the priority rule. ``spread`` and ``neighbours`` weigh the configured penalties in the gain.
+``within`` is added to the logarithm of the score of an increment that fits on the job's own nodes, ``full`` where it
+leaves no room on its last node, ``new_nodes`` for each further node of a job that has some. ``gpu`` is the logarithm of
+the price of a share of all GPU over that of an equal share of all CPU. ``least_gain_congested`` is added to
+``least_gain`` for each e-fold of the congestion. ``never_run`` and ``stalled`` (times the share of the last slot spent
+waiting for data) are added for a job.
+"""
+
+GAIN, COST, STICKINESS, RESTART, LEAST_GAIN, COST_CONGESTED = 0, 2, 5, 6, 7, 9
+SPREAD, NEIGHBOURS, WITHIN, FULL, NEW_NODES, GPU = range(10, 16)
+LEAST_GAIN_CONGESTED, NEVER_RUN, STALLED = range(16, 19)
+
+
+@kernel
+def _speed(public: Any, job: Any, servers: int, workers: int, nodes: int, beside: int, weights: Any) -> float:
+    """The curve of a job's kind on so many nodes, beside so many other jobs on the fullest (samples/s)."""
+    settings, spread, crowd = public.settings, 0.0, 0.0
+    if settings.spread_cost:
+        spread = max(0.0, weights[SPREAD]) * settings.spread_penalty * max(0, nodes - 1)
+    if settings.colocation_cost:
+        crowd = max(0.0, weights[NEIGHBOURS]) * settings.colocation_penalty * beside
+    return curve(settings.kinds[job.kind], job.mode, servers, workers, spread, settings.nominal) / (1.0 + crowd)
+
+
+@kernel
+def _node(job: Any, k: int) -> int:
+    return int64(job.worker_node[k] if k < job.workers else job.server_node[k - job.workers])
+
+
+@kernel
+def _last_node(job: Any, k: int) -> int:
+    return int64(job.last_worker_node[k] if k < job.last_workers else job.last_server_node[k - job.last_workers])
+
+
+@kernel
+def _own_room(public: Any, job: Any) -> tuple[int, int]:
+    """CPU and GPU on the job's nodes that are free and that no other plan claims."""
+    nodes, cpu, gpu = public.nodes, 0, 0
+    for k in range(job.workers + job.servers):
+        node, new = _node(job, k), True
+        for m in range(k):
+            new = new and _node(job, m) != node
+        if new:
+            cpu += max(0, nodes.cpu_free[node] - nodes.cpu_claimed[node])
+            gpu += max(0, nodes.gpu_free[node] - nodes.gpu_claimed[node])
+    return cpu, gpu
+
+
+@kernel
+def _last_nodes(job: Any) -> int:
+    """Number of distinct nodes of the job's last plan."""
+    count = 0
+    for k in range(job.last_workers + job.last_servers):
+        node, new = _last_node(job, k), True
+        for m in range(k):
+            new = new and _last_node(job, m) != node
+        count += 1 if new else 0
+    return count
+
+
+@kernel
+def _best_increment(public: Any, k: int, weights: Any, crowd: float) -> tuple[int, int, float, float]:
+    """Servers and workers of a window job's best increment (none if 0), its score, and the time to the end with it."""
+    settings, job = public.settings, public.jobs[public.window[k]]
+    row = settings.kinds[job.kind]
+    pause = 0.0
+    if settings.restart_cost:
+        pause = weights[RESTART] * 0.5 * (settings.min_restart_seconds + settings.max_restart_seconds)
+    price = weights[COST] + weights[COST_CONGESTED] * crowd
+    least = max(0.0, weights[LEAST_GAIN] + weights[LEAST_GAIN_CONGESTED] * crowd)
+    base, dear = _worth(public, job, weights, crowd), math.exp(weights[GPU])
+    left = (job.samples - job.done) / job.ratio
+    held, beside = nodes_of(job), neighbours_of(public, job)
+    own_cpu, own_gpu = _own_room(public, job)
+    now = _speed(public, job, job.servers, job.workers, held, beside, weights)
+    restart = restart_seconds(job, job.servers, job.workers, pause)
+    most_servers = min(LOOK_AHEAD, settings.max_servers - job.servers)
+    most_workers = min(LOOK_AHEAD, settings.max_workers - job.workers)
+    steps = (most_servers + 1) * (most_workers + 1)
+    more_servers, more_workers, highest, soonest = 0, 0, float("-inf"), float("inf")
+    for step in range(1, steps + 1):
+        servers, workers = step // (most_workers + 1), step % (most_workers + 1)
+        if step == steps:  # and one look beyond: straight back to the last plan
+            servers, workers = job.last_servers - job.servers, job.last_workers - job.workers
+            if pause == 0.0 or servers < 0 or workers < 0 or servers + workers == 0:
+                continue
+        if not growth_fits(public, k, servers, workers):
+            continue
+        cpu, gpu = workers * row.worker_cpu + servers * row.server_cpu, workers * row.worker_gpu
+        beyond = max((cpu - own_cpu) / settings.node_cpu, (gpu - own_gpu) / max(1, settings.node_gpu))
+        more = max(0, math.ceil(beyond - 1e-9))
+        full = abs(beyond - more) < 1e-9
+        nodes = _last_nodes(job) if step == steps else held + more
+        near = max(beside, 1) if more > 0 and not full else beside  # a node with room left will be shared
+        then = _speed(public, job, job.servers + servers, job.workers + workers, nodes, near, weights)
+        if then <= 0.0:
+            continue
+        again = restart_seconds(job, job.servers + servers, job.workers + workers, pause)
+        # Time to the end after the increment over that before it; exactly now / then where nothing restarts.
+        gain = 1.0 - (now / then) * (1.0 + again * then / left) / (1.0 + restart * now / left)
+        within = job.servers + servers <= job.last_servers and job.workers + workers <= job.last_workers
+        if gain <= (0.0 if within else least):
+            continue
+        end = left / then + again
+        share = max(cpu / settings.node_cpu, dear * gpu / max(1, settings.node_gpu)) / settings.nodes
+        score = base + weights[GAIN] * math.log(gain) + price * math.log(share)
+        score += (weights[STICKINESS] if within else 0.0) + (weights[FULL] if full else 0.0)
+        if held > 0:
+            score += weights[WITHIN] if more == 0 else weights[NEW_NODES] * more
+        if score > highest or (score == highest and end < soonest):
+            more_servers, more_workers, highest, soonest = servers, workers, score, end
+    return more_servers, more_workers, highest, soonest
+
+
+@kernel
+def _worth(public: Any, job: Any, weights: Any, crowd: float) -> float:
+    """The part of the logarithm of a score that all increments of a job share."""
+    worth = worth_of_job(public, job, weights, crowd) + weights[STALLED] * job.stall
+    return float(worth if job.started else worth + weights[NEVER_RUN])
+
+
+@kernel
+def next_placed(public: Any, weights: Any) -> int:
+    """The code of the window job and task with the highest score (``psgym.envs.cluster.moves``), or ``STOP``."""
+    if not public.planning:
+        return STOP
+    crowd = congestion(public)
+    best, highest, soonest = STOP, float("-inf"), float("inf")
+    for k in range(public.window_count):
+        servers, workers, score, end = _best_increment(public, k, weights, crowd)
+        if servers + workers > 0 and (score > highest or (score == highest and end < soonest)):
+            best, highest, soonest = 1 + 3 * k + first_task(servers, workers), score, end
+    return best
+
+
+@kernel
+def extend_placed(states: Any, weights: Any, actions: Any) -> None:
+    """Puts the next action in the place of every COMMIT; row i of the weights is that of cluster i."""
+    for index in range(states.shape[0]):
+        public = states[index].public
+        if actions[index] == 0 and public.settings.decides_allocation:
+            code = next_placed(public, weights[index])
+            if code > 0:
+                actions[index] = public.settings.first_allocation + code
+
+
+@kernel
+def plan_placed(states: Any, weights: Any, codes: Any) -> None:
+    """Carries out all decisions of a slot in every cluster, as `priority.plan_at_once` does.
+
+    A job is scored again when it has grown or its best increment no longer fits: what others do to the room on its
+    nodes in between is left out, so that a plan differs a little from that of single decisions.
+
+    Args:
+        states: The clusters.
+        weights: Row i is that of cluster i, shape ``(clusters, 19)``.
+        codes: Filled with the decisions, ``STOP`` after the last, shape ``(clusters, at least the most of a slot)``.
+    """
+    for index in range(states.shape[0]):
+        codes[index, 0] = STOP
+        if states[index].public.planning:
+            _plan(states[index].public, weights[index], codes[index])
+
+
+@kernel
+def _plan(public: Any, weights: Any, codes: Any) -> None:
+    count = public.window_count
+    servers, workers = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    scores, ends = np.zeros(count), np.zeros(count)
+    crowd = congestion(public)
+    for k in range(count):
+        servers[k], workers[k], scores[k], ends[k] = _best_increment(public, k, weights, crowd)
+    for decision in range(public.settings.max_decisions_per_slot - 1 - public.decisions):
+        best = -1
+        for k in range(count):
+            if servers[k] + workers[k] > 0 and not growth_fits(public, k, servers[k], workers[k]):
+                servers[k], workers[k], scores[k], ends[k] = _best_increment(public, k, weights, crowd)
+            if servers[k] + workers[k] == 0:
+                continue
+            if best < 0 or scores[k] > scores[best] or (scores[k] == scores[best] and ends[k] < ends[best]):
+                best = k
+        if best < 0:
+            return
+        codes[decision] = 1 + 3 * best + first_task(servers[best], workers[best])
+        codes[decision + 1] = STOP
+        grow(public, codes[decision])
+        servers[best], workers[best], scores[best], ends[best] = _best_increment(public, best, weights, crowd)
