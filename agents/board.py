@@ -6,6 +6,7 @@ Each function takes a ``torch.utils.tensorboard.SummaryWriter``; `writer_of` fin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psgym.agents.report import draw_completion, draw_differences, table
@@ -25,6 +26,19 @@ def writer_of(model: BaseAlgorithm) -> SummaryWriter | None:
         if isinstance(output, TensorBoardOutputFormat):
             return output.writer
     return None
+
+
+def show_evaluation(folder: Path, result: Result, hyperparameters: Mapping[str, Any], step: int = 0) -> None:
+    """Write all that an evaluation of one trained policy shows into the folder of its TensorBoard files."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        log_result(writer, result, step)
+        for timeline in result.timelines:
+            log_timeline(writer, timeline, step)
+        for row in result.rows:
+            if row.kind == "learned":
+                log_hyperparameters(writer, hyperparameters, result, row.policy)
 
 
 def log_result(writer: SummaryWriter, result: Result, step: int) -> None:

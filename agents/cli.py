@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,10 +23,11 @@ from psgym.envs.traffic import TrafficError
 from psgym.envs.views import VIEWS
 
 if TYPE_CHECKING:
+    from psgym.agents.result import Result
     from psgym.agents.training import Training
 
 Env = Literal["psgym/Capacity-v0", "psgym/Replicas-v0", "psgym/Allocation-v0", "psgym/Cluster-v0"]
-Algo = Literal["clone-ppo", "maskable-ppo", "ppo", "a2c", "dqn", "clone", "clone-cem"]
+Algo = Literal["clone-ppo", "maskable-ppo", "ppo", "a2c", "dqn", "clone", "clone-cem", "cem-scorer"]
 Network = Literal["mlp", "entities"]
 FILES = ("traffic", "jobs", "accesses")
 """Flags that name files of a load."""
@@ -63,8 +64,9 @@ class Train(Common):
     """Train a policy, then compare it with the heuristics on test days."""
 
     algo: Algo = "clone-ppo"
-    """Learning algorithm: of sb3-contrib (maskable-ppo) or Stable-Baselines3, or a recipe that clones a heuristic, and
-    goes on with MaskablePPO (clone-ppo) or with the cross-entropy method on the clone's last layers (clone-cem)."""
+    """Learning algorithm: of sb3-contrib (maskable-ppo) or Stable-Baselines3; a recipe that clones a heuristic, and
+    goes on with MaskablePPO (clone-ppo) or with the cross-entropy method on the clone's last layers (clone-cem); or the
+    cross-entropy method on the weights of a score for each increment of tasks (cem-scorer), which is the best known."""
     network: Network = "mlp"
     """A perceptron, or a network over sets of rows that fits clusters of every size; recipes have the second."""
     steps: int = 300_000
@@ -227,8 +229,8 @@ def _run(command: Train | Evaluate | Compare | Tune | Forecast | Describe) -> No
         _tune(command)
     elif isinstance(command, Compare):
         names = _names(command)
-        models = [path for name in names if name.endswith(".zip") for path in _files(name)]
-        _compare(command, [name for name in names if not name.endswith(".zip")], models=models)
+        models = [path for name in names for path in _files(name) if _is_model(path)]
+        _compare(command, [name for name in names if not any(map(_is_model, _files(name)))], models=models)
     elif isinstance(command, Evaluate):
         _evaluate(command)
     else:
@@ -243,9 +245,11 @@ def _names(command: Compare) -> list[str]:
 
 
 def _train(command: Train) -> None:
+    from psgym.agents.board import show_evaluation
     from psgym.agents.interruption import Interrupted
     from psgym.agents.models import FORECASTER
-    from psgym.agents.training import Training, train
+    from psgym.agents.search import SCORER, train_scorer
+    from psgym.agents.training import MODEL, Training, train
 
     if command.resume is not None:
         folder, training = command.resume, Training(**read_config(command.resume / "config.json"))
@@ -259,14 +263,19 @@ def _train(command: Train) -> None:
             write_atomically(folder / FORECASTER, lambda path: shutil.copyfile(forecaster, path))
         write_config(folder / "config.json", training)
     try:
-        train(training, folder, progress_bar=not command.no_progress, resume=command.resume is not None)
+        if training.algo == SCORER:
+            model = train_scorer(training, folder, progress_bar=not command.no_progress)
+        else:
+            model = folder / MODEL
+            train(training, folder, progress_bar=not command.no_progress, resume=command.resume is not None)
     except Interrupted as stop:
         _print(f"train.py: {stop}; go on with: train.py train --resume {folder}")
         raise SystemExit(stop.exit_status) from None
     if command.days == 0:
-        _print(str(folder / "model.zip"))
+        _print(str(model))
         return
-    _compare(replace(command, **_shared(training)), [], folder, models=[folder / "model.zip"])
+    result = _compare(replace(command, **_shared(training)), [], folder, models=[model])
+    show_evaluation(folder / "tensorboard", result, asdict(training))
 
 
 def _training(command: Train) -> Training:
@@ -320,9 +329,16 @@ def _files(pattern: str) -> list[Path]:
     return found
 
 
+def _is_model(path: Path) -> bool:
+    """Whether a file is a trained policy, and no set of parameters of the priority rule."""
+    from psgym.agents.scorer import is_scorer
+
+    return path.suffix == ".zip" or (path.suffix == ".json" and is_scorer(path))
+
+
 def _compare(
     command: Train | Evaluate | Compare, names: Sequence[str], folder: Path | None = None, models: Sequence[Path] = ()
-) -> None:
+) -> Result:
     from psgym.agents.benchmark import compare, steps_of
     from psgym.agents.report import table, write_report
 
@@ -335,7 +351,9 @@ def _compare(
     if models:
         from psgym.agents.learned import learned_candidate, learned_candidates
 
-        _, config = learned_candidate(models[0], command.env, command.preset)
+        archives = [path for path in models if path.suffix == ".zip"]
+        if archives:
+            _, config = learned_candidate(archives[0], command.env, command.preset)
         learned += learned_candidates(models, command.env, command.preset)
     kind = type(command).__name__.lower()
     folder = folder or make_folder(command.out, f"{kind}-{VIEWS[command.env].id.split('/')[1]}", command.seed)
@@ -347,6 +365,8 @@ def _compare(
             "timelines": command.timeline,
             "workers": make_workers(command.workers),
         }
+    elif isinstance(command, Train):
+        more = {"timelines": True}  # for TensorBoard
     with _Bar(steps_of(command.env, names, len(learned)), command.no_progress) as report:
         comparison = compare(
             command.env,
@@ -367,6 +387,7 @@ def _compare(
     paths = write_report(comparison, folder)
     _print(table(comparison))
     _print("\n".join(str(path) for path in paths))
+    return comparison
 
 
 def _tune(command: Tune) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from psgym.agents.candidates import Candidate
 from psgym.agents.models import LearnedPolicy, ModelError, load_model, read_description
 from psgym.agents.sb3 import ClusterVecEnv
+from psgym.agents.scorer import Scorer, ScorerPolicy, read_scorer
 from psgym.agents.shipped import load_policy, shipped_about
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.settings import make_config
@@ -51,6 +52,12 @@ def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None =
     """
     recipes: dict[str, list[Candidate]] = {}
     for path in paths:
+        if path.suffix == ".json":
+            scorer = read_scorer(path)
+            if scorer.env != view_id:
+                raise ModelError(f"{path}: trained on {scorer.env}; give --env {scorer.env}")
+            recipes.setdefault(_recipe_of(scorer), []).append(_scorer_candidate(scorer))
+            continue
         description = read_description(path)
         recipe = {**asdict(description), "seed": None, "psgym": None, "progress": None}
         if description.progress:  # a recipe takes as many decisions as the policy that it trains makes
@@ -63,6 +70,16 @@ def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None =
         name = f"{alike[0].name}#{taken + 1}" if taken else alike[0].name
         candidates.append(replace(alike[0], name=name, more=tuple(one.make for one in alike[1:])))
     return candidates
+
+
+def _recipe_of(scorer: Scorer) -> str:
+    trained = {name: value for name, value in scorer.trained.items() if name not in ("seed", "validation")}
+    return json.dumps([scorer.beside, dict(scorer.changes), trained], sort_keys=True)
+
+
+def _scorer_candidate(scorer: Scorer) -> Candidate:
+    name = str(scorer.trained.get("algo", "scorer"))
+    return Candidate(name, lambda env: ScorerPolicy(env, scorer), "learned", changes=dict(scorer.changes))
 
 
 def shipped_candidate(view_id: str) -> Candidate:

@@ -37,7 +37,7 @@ class Recipe:
         Raises:
             ValueError: If it has an unknown field or a value out of range.
         """
-        known = {"teacher", "cloning", "evolution"}
+        known = {"teacher", "cloning", "evolution", "search"}  # the last is that of psgym.agents.search
         if unknown := set(found) - known:
             raise ValueError(f"recipe: unknown field {min(unknown)!r}; there are {', '.join(sorted(known))}")
         try:

@@ -50,9 +50,9 @@ CONFIGS = Path(__file__).parent / "configs" / "train"
 
 
 def find_config(path: Path) -> Path:
-    """Return a configuration file, or the shipped one of that name if there is no such file."""
+    """Return a configuration file, or the shipped one of that name if there is no such file (a folder is none)."""
     shipped = CONFIGS / f"{path.name.removesuffix('.json')}.json"
-    return shipped if not path.exists() and path.name == str(path) and shipped.exists() else path
+    return shipped if not path.is_file() and path.name == str(path) and shipped.exists() else path
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -14,15 +14,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.evaluation import Days, make_days
 from psgym.agents.files import write_atomically
+from psgym.agents.interruption import Interrupted, StopSignals
 from psgym.agents.policies import REFERENCES
-from psgym.agents.scorer import Scorer, rule_codes, start_weights
+from psgym.agents.scorer import Scorer, rule_codes, start_weights, write_scorer
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.cluster.rules.placed import WEIGHTS, plan_placed
@@ -30,7 +31,15 @@ from psgym.envs.settings import make_config
 from psgym.envs.vector import ClusterVectorEnv
 from psgym.envs.views import VIEWS
 
+if TYPE_CHECKING:
+    from psgym.agents.training import Training
+
 Array = NDArray[np.float64]
+
+SCORER = "cem-scorer"
+"""Name of the algorithm."""
+STATE, MODEL = "search.json", "scorer.json"
+"""Where a training's folder keeps the unfinished search, and what was learned."""
 
 SPREADS = {"spread": 0.5, "neighbours": 0.5, "within": 0.6, "full": 0.4, "new_nodes": 0.4, "gpu": 0.3}
 SPREADS |= {"least_gain_congested": 0.05, "never_run": 0.4, "stalled": 0.8}
@@ -42,6 +51,8 @@ SMOOTHING = 0.7
 """Weight of an iteration's elite in the next centre and spread."""
 EXTRA_SPREAD = 0.3
 """Extra spread of the first iteration, as a share of the first spread; it falls to 0 by the last."""
+LOADS = ("traffic", "traffic_column", "jobs", "accesses", "accesses_column")
+"""Arguments of environments that say what load they bear."""
 LAST = 4
 """Centres at the end of the search among which, and their mean, validation days choose."""
 
@@ -78,15 +89,13 @@ class Searcher:
             search: How long to search.
             seed: Seed of days and samples.
         """
-        self._view, self._search, self._seed = view_id, search, seed
-        self.beside = beside or "+".join(REFERENCES[view_id].split("+")[:-1])
+        self._view, self.search, self._seed = view_id, search, seed
+        self.beside = beside or beside_of(REFERENCES[view_id])
         self._codes = rule_codes(view_id, self.beside)
-        named = ("preset", "traffic", "traffic_column", "jobs", "accesses", "accesses_column")
-        given = {name: arguments.get(name) for name in named}
-        known = {item for item in vars(ClusterConfig()) if item in arguments}
-        self.changes = {"initial": "empty", **{name: arguments[name] for name in sorted(known)}}
-        config = make_config(VIEWS[view_id].preset, given.pop("preset"), None, self.changes)
-        self._given: dict[str, Any] = {**given, "config": config}
+        fields = vars(ClusterConfig())
+        self.changes = {"initial": "empty", **{name: one for name, one in arguments.items() if name in fields}}
+        config = make_config(VIEWS[view_id].preset, arguments.get("preset"), None, self.changes)
+        self._given: dict[str, Any] = {**{name: arguments.get(name) for name in LOADS}, "config": config}
         self._spread = np.array([SPREADS[name] for name in WEIGHTS])
         self.state: dict[str, Any] = {"centres": [start_weights().tolist()], "spread": self._spread.tolist()}
 
@@ -128,7 +137,7 @@ class Searcher:
         Returns:
             Mean cost of the ``centre`` and of the ``elite``, and the ``spread`` over that of the first iteration.
         """
-        search, number = self._search, self.done
+        search, number = self.search, self.done
         fresh = make_days(self._view, "train", self._seed, search.iterations * search.days, **self._given)
         days = replace(fresh, seeds=fresh.seeds[number * search.days : (number + 1) * search.days])
         centre, spread = np.array(self.state["centres"][-1]), np.array(self.state["spread"])
@@ -150,7 +159,7 @@ class Searcher:
 
     def finish(self) -> tuple[Scorer, dict[str, float]]:
         """Choose by validation days; return the scorer, and what the choice found."""
-        centres, search = np.array(self.state["centres"]), self._search
+        centres, search = np.array(self.state["centres"]), self.search
         last = centres[1:][-LAST:]
         candidates = np.array([centres[0], *last, last.mean(axis=0)])
         days = make_days(self._view, "validation", self._seed, search.validation_days, **self._given)
@@ -190,24 +199,63 @@ class Searcher:
         self.state = found
 
 
-Report = Callable[[str, dict[str, float]], bool]
+Report = Callable[[str, int, dict[str, float]], bool]
+"""Told of each finished piece of work: the stage's name, the iterations that are done, and what was measured; returns
+whether to go on."""
 
 
-def learn_scorer(searcher: Searcher, search: Search, state: Path | None, report: Report) -> Scorer | None:
-    """Run what is left of a search; None if `report` asks to stop.
-
-    Args:
-        searcher: The search.
-        search: How long.
-        state: Where it is kept after each iteration.
-        report: Told of each iteration and of the choice; returns whether to go on.
-    """
-    while searcher.done < search.iterations:
+def learn_scorer(searcher: Searcher, state: Path, report: Report) -> Scorer | None:
+    """Run what is left of a search, which is kept in a file after each iteration; None if `report` asks to stop."""
+    if state.exists():
+        searcher.load(state)
+    while searcher.done < searcher.search.iterations:
         measured = searcher.run_iteration()
-        if state is not None:
-            searcher.save(state)
-        if not report("search", measured):
+        searcher.save(state)
+        if not report("search", searcher.done, measured):
             return None
     scorer, measured = searcher.finish()
-    report("choice", measured)
+    report("choice", searcher.done, measured)
     return scorer
+
+
+def train_scorer(training: Training, folder: Path, progress_bar: bool = False) -> Path:
+    """Learn a scorer as a training says, and return its file; a folder that holds an unfinished search goes on.
+
+    Raises:
+        ValueError: If the recipe has an unknown field or a value out of range.
+        Interrupted: If a signal stopped the search after an iteration.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+
+    try:
+        search = Search(**training.recipe.get("search", {}))
+    except TypeError as error:
+        raise ValueError(f"recipe: search: {error}") from None
+    teacher = str(training.recipe.get("teacher", ""))
+    searcher = Searcher(training.env, training.env_arguments(), beside_of(teacher), search, training.seed)
+    with (
+        StopSignals() as signals,
+        SummaryWriter(str(folder / "tensorboard")) as writer,
+        tqdm(total=search.iterations + 1, disable=not progress_bar, desc=training.algo) as bar,
+    ):
+
+        def report(stage: str, done: int, measured: dict[str, float]) -> bool:
+            bar.set_postfix_str(f"{stage} " + ", ".join(f"{name} {value:.4g}" for name, value in measured.items()))
+            bar.update(done - bar.n if stage == "search" else 1)
+            for name, value in measured.items():
+                writer.add_scalar(f"{stage}/{name}", value, done)
+            return signals.received is None
+
+        scorer = learn_scorer(searcher, folder / STATE, report)
+    if scorer is None:
+        message = f"stopped by a signal after {searcher.done} iterations; the search is {folder / STATE}"
+        raise Interrupted(message, signals.received or 0)
+    trained = {"algo": training.algo, "preset": training.preset, **scorer.trained}
+    write_scorer(folder / MODEL, replace(scorer, trained=trained))
+    return folder / MODEL
+
+
+def beside_of(teacher: str) -> str:
+    """The rules beside the allocation in a composed name: ``forecast+hot-cold`` of ``forecast+hot-cold+priority``."""
+    return "+".join(teacher.split("+")[:-1])

@@ -44,7 +44,8 @@ class Training:
     env: str = "psgym/Cluster-v0"
     """Id of the environment."""
     algo: str = "clone-ppo"
-    """Algorithm: maskable-ppo, ppo, a2c, dqn; or a recipe: clone, clone-cem, clone-ppo."""
+    """Algorithm: maskable-ppo, ppo, a2c, dqn; a recipe: clone, clone-cem, clone-ppo; or cem-scorer
+    (`psgym.agents.search`)."""
     preset: str | None = None
     """Configuration of the cluster; the id's own if None."""
     steps: int = 300_000
@@ -70,7 +71,7 @@ class Training:
     network: str = "mlp"
     """Network: mlp, or entities (`psgym.agents.networks`); a recipe always has the second."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the recipe that differ from the defaults: teacher, cloning, evolution."""
+    """Fields of the recipe that differ from the defaults: teacher, cloning, evolution, search."""
     forecaster: str | None = None
     """File of a fitted forecaster that feeds the forecasts of the observation; a seasonal EWMA if None."""
 
