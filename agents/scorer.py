@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.files import write_atomically
-from psgym.agents.policies import Actions, Observation, PolicyError, part_names, shaped, simulation_of
+from psgym.agents.policies import PolicyError, part_names
+from psgym.agents.policy import Actions, BoundPolicy
 from psgym.agents.priorities import shipped_sets
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.cluster.rules.placed import WEIGHTS, extend_placed
@@ -79,27 +80,19 @@ def start_weights() -> NDArray[np.float64]:
     return np.array([tuned[name] if name in PARAMETERS else 0.0 for name in WEIGHTS])
 
 
-class ScorerPolicy:
+class ScorerPolicy(BoundPolicy):
     """Decides by a scorer's weights."""
 
     def __init__(self, env: Any, scorer: Scorer) -> None:
         """Binds a scorer to an environment."""
-        self._simulation = simulation_of(env)
+        super().__init__(env)
         self._codes = rule_codes(scorer.env, scorer.beside)
-        self._weights = np.tile(scorer.array, (self._simulation.count, 1))
+        self._weights = np.tile(scorer.array, (self.simulation.count, 1))
 
-    def predict(
-        self,
-        observation: Observation,
-        state: Any = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = True,
-    ) -> tuple[Actions, Any]:
-        """Return the next action in every cluster: that of the rules beside, until they are content."""
-        actions = np.zeros(self._simulation.count, np.int64)
-        next_actions(self._simulation.states, *self._codes, 0, actions)
-        extend_placed(self._simulation.states, self._weights, actions)
-        return shaped(actions, observation), state
+    def decide(self, actions: Actions) -> None:
+        """Asks the rules beside, and when they are content the scorer."""
+        next_actions(self.simulation.states, *self._codes, 0, actions)
+        extend_placed(self.simulation.states, self._weights, actions)
 
 
 def read_scorer(path: Path) -> Scorer:

@@ -18,10 +18,12 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from psgym.agents.scorer import read_scorer, write_scorer
+from psgym.agents.search import SCORER
 from psgym.agents.statistics import paired_difference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,8 @@ class Comparison:
     validation_days: int = 10
     tune: bool = False
     """Whether validation days also choose settings of rules."""
+    besides: tuple[str, ...] = ()
+    """Further rules beside the scorers, each of which makes another policy of the same weights."""
 
 
 @dataclass(frozen=True)
@@ -66,29 +70,33 @@ class Study:
 
 
 _RULES = "drf,drf-stop,optimus,srpt-optimus,srpt-optimus-sticky,priority"
-_TRAFFIC = "srpt-optimus,priority"
 _CAPACITY = ("static", "reactive", "forecast")
 _COMPOSITIONS = ",".join(["best", "static+hot-cold+srpt-optimus", *(f"{one}+hot-cold+priority" for one in _CAPACITY)])
 STUDIES = {
     "allocation": Study(
         "psgym/Allocation-v0",
         "allocation",
-        "clone",
+        "cem-scorer",
         {
             "allocation-contended": Comparison(_RULES, "contended"),
             "allocation-small": Comparison(_RULES, "small"),
             "allocation-uncontended": Comparison(_RULES, "uncontended"),
             "allocation-dl2": Comparison(_RULES, "dl2"),
-            "allocation-large": Comparison("drf-stop,srpt-optimus,priority", "large", 2, seeds=1, validation_days=1),
-            **{f"allocation-{name}": Comparison(_TRAFFIC, "contended", 30, name) for name in TRACES},
+            "allocation-large": Comparison("drf-stop,srpt-optimus,priority", "large", 10, validation_days=1),
+            **{f"allocation-{name}": Comparison(_RULES, "contended", 30, name) for name in TRACES},
         },
     ),
     "cluster": Study(
         "psgym/Cluster-v0",
         "cluster",
-        "clone",
+        "cem-scorer",
         {
             "cluster-small": Comparison(_COMPOSITIONS, "small", validation_days=40),
+            "cluster-ablation": Comparison(
+                "forecast+hot-cold+priority",
+                "small",
+                besides=("reactive+hot-cold", "static+hot-cold", "forecast+static", "forecast+no-op"),
+            ),
             **{f"cluster-{name}": Comparison(_COMPOSITIONS, "small", 30, name) for name in TRACES},
         },
     ),
@@ -98,26 +106,37 @@ STUDIES = {
         "clone-cem",
         {"capacity-small": Comparison("static,reactive,forecast,oracle", "small", tune=True)},
     ),
-    "replicas": Study(
-        "psgym/Replicas-v0",
-        "replicas",
-        "clone",
-        {"replicas-storage": Comparison("no-op,hot-cold,queue-aware,load-aware,oracle", "storage")},
-    ),
 }
 
 
 def train(study: Study, seed: int, folder: Path) -> None:
     """Train from one seed, unless that is done; a training that was stopped goes on."""
-    if (folder / "model.zip").exists():
+    if model_of(study, folder).exists():
         return
-    if (folder / "checkpoint.zip").exists():
+    if any((folder / name).exists() for name in ("checkpoint.zip", "search.json")):
         arguments = ["--resume", folder]
     else:
         arguments = ["--config", study.config, "--algo", study.algo, "--seed", seed, "--out", folder]
     began, before = time.time(), _cpu_of_children()
     _command("train", *arguments, "--days", 0, "--no-progress")
     _write(folder / "seconds.json", {"cpu": _cpu_of_children() - before, "wall": time.time() - began})
+
+
+def model_of(study: Study, folder: Path) -> Path:
+    """Where a training leaves what it learned."""
+    return folder / ("scorer.json" if study.algo == SCORER else "model.zip")
+
+
+def with_besides(models: list[Path], besides: tuple[str, ...]) -> list[Path]:
+    """Return the models, and scorers of the same weights beside other rules, which are written next to them."""
+    found = list(models)
+    for beside in besides:
+        for path in models:
+            scorer = read_scorer(path)
+            trained = {**scorer.trained, "algo": f"{scorer.trained['algo']} beside {beside}"}
+            found.append(path.with_name(f"scorer-{beside}.json"))
+            write_scorer(found[-1], replace(scorer, beside=beside, trained=trained))
+    return found
 
 
 def compare(name: str, study: Study, one: Comparison, folders: list[Path], work: Path, data: Path | None) -> None:
@@ -128,7 +147,7 @@ def compare(name: str, study: Study, one: Comparison, folders: list[Path], work:
     if one.trace and data is None:
         print(f"{name}: skipped; --data names the folder of traces")
         return
-    models = [folder / "model.zip" for folder in folders[: one.seeds]]
+    models = with_besides([model_of(study, folder) for folder in folders[: one.seeds]], one.besides)
     policies = ",".join([one.policies, *map(str, models)])
     arguments = ["--env", study.env, "--days", one.days, "--validation-days", one.validation_days, "--seed", TEST_SEED]
     arguments += ["--preset", one.preset] if one.preset else []
@@ -156,6 +175,59 @@ def learned_against(found: dict[str, Any]) -> dict[str, dict[str, dict[str, floa
         for row in rows
         if row["kind"] == "learned"
     }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Return a comparison as a Markdown table, with the difference of the first learned policy from every other."""
+    primary = found["primary"]
+    learned = next(row["policy"] for row in found["rows"] if row["kind"] == "learned")
+    jobs = "completion" in primary or any(row["metrics"].get("node_hours", {}).get("mean") for row in found["rows"])
+    more = [name for name in ("mean_completion_seconds", "p99_completion_seconds", "node_hours") if jobs]
+    more = [name for name in more if name != primary]
+    headings = [
+        "policy",
+        f"{primary} [95 %]",
+        f"{learned} against it [95 %]",
+        "interquartile mean",
+        *more,
+        "us/decision",
+    ]
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    for row in found["rows"]:
+        pair = found["learned_against"][learned].get(row["policy"])
+        cells = [_title(row, found), _estimate(row["metrics"][primary])]
+        cells.append("" if pair is None else f"{pair['percent']:+.1f} [{pair['low']:+.1f}, {pair['high']:+.1f}] %")
+        middle = row["interquartile_mean"].get(primary)
+        cells.append(f"{middle['mean']:.4g}" if middle else "")
+        cells += [f"{row['metrics'][name]['mean']:.5g}" if name in row["metrics"] else "" for name in more]
+        cells.append(f"{1e6 * row['seconds_per_decision']:.0f}" if row["seconds_per_decision"] else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    prices = [
+        f"| {one['price']} x {one['factor']:g} | {one['reference']} | {_price(one, learned)} |"
+        for one in found["sensitivity"]
+    ]
+    if prices:
+        lines += ["", f"| price | best heuristic at it | {learned} against it [95 %] |", "|---|---|---|", *prices]
+    return "\n".join(lines)
+
+
+def _title(row: dict[str, Any], found: dict[str, Any]) -> str:
+    notes = ["reference"] if row["policy"] == found["reference"] else []
+    notes += [f"{row['training_seeds']} seeds"] if row["training_seeds"] else []
+    notes += [row["choice"]] if row["choice"] else []
+    marks = {"oracle": "ORACLE ", "bound": "BOUND "}
+    return marks.get(row["kind"], "") + row["policy"] + (f" ({'; '.join(notes)})" if notes else "")
+
+
+def _estimate(one: dict[str, float]) -> str:
+    digits = 0 if abs(one["mean"]) >= 1000 else 1
+    return f"{one['mean']:.{digits}f} [{one['low']:.{digits}f}, {one['high']:.{digits}f}]"
+
+
+def _price(one: dict[str, Any], learned: str) -> str:
+    found = one["differences"][learned]
+    scale = found["percent"] / found["difference"] if found["difference"] else 0.0
+    return f"{found['percent']:+.1f} [{scale * found['low']:+.1f}, {scale * found['high']:+.1f}] %"
 
 
 def _percent(row: dict[str, Any], other: dict[str, Any], day: list[int]) -> dict[str, float]:
@@ -199,7 +271,7 @@ def main() -> None:
     """Train and compare what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="studies or comparisons, joined by commas; all if empty")
-    parser.add_argument("--part", choices=("all", "train", "compare"), default="all")
+    parser.add_argument("--part", choices=("all", "train", "compare", "tables"), default="all")
     parser.add_argument("--data", type=Path, default=None, help="folder of the traces")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "learning", help="folder of models and reports")
     arguments = parser.parse_args()
@@ -207,6 +279,12 @@ def main() -> None:
     known = {*STUDIES, *(name for study in STUDIES.values() for name in study.comparisons)}
     if unknown := wanted - known:
         parser.error(f"--only: no {min(unknown)!r}; there are {', '.join(sorted(known))}")
+    if arguments.part == "tables":
+        for path in sorted(RESULTS.glob("*.json")):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not wanted or path.stem in wanted:
+                print(f"{path.stem}: {found['days']} test days, {found['distinct_days']} distinct\n\n{table(found)}\n")
+        return
     for title, study in STUDIES.items():
         names = [name for name in study.comparisons if not wanted or {title, name} & wanted]
         folders = [arguments.work / f"{title}-{seed}" for seed in SEEDS]
