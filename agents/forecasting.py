@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from psgym.agents.files import write_atomically
 from psgym.predictors import ARIMA, GRU, Forecaster, Hybrid, SeasonalEWMA, SeasonalNaive, read_series, save_forecaster
-from psgym.predictors.backtest import backtest, split_at
+from psgym.predictors.backtest import backtest
 from psgym.predictors.series import Series
 
 if TYPE_CHECKING:
@@ -138,15 +138,3 @@ def _write_scalars(result: dict[str, Any], folder: Path) -> None:
             if score["horizon"] != "mean":
                 for key in ("mase", "rmse", "smape", "pinball", "coverage_80", "coverage_95"):
                     writer.add_scalar(f"forecast/{key}/{score['name']}", score[key], score["horizon"])
-
-
-def fitted_forecasters(values: NDArray[np.float64], season: Sequence[int], seed: int = 0) -> dict[str, Forecaster]:
-    """ARIMA, GRU and the hybrid, fitted on the training part of a trace, ready to feed an environment's forecasts."""
-    train, _ = split_at(len(values))
-    shared: dict[str, Any] = {"season": tuple(season), "horizon": 12}
-    made: dict[str, Forecaster] = {
-        "arima": ARIMA(**shared),
-        "gru": GRU(seed=seed, **shared),
-        "hybrid": Hybrid(seed=seed, **shared),
-    }
-    return {name: forecaster.fit(values[:train]) for name, forecaster in made.items()}

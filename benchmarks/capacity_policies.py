@@ -2,19 +2,27 @@
 
     python benchmarks/capacity_policies.py --data TRACES --out benchmarks/results/capacity_policies.json
 
-`psgym/Capacity-v0`, preset `small`. The reactive rule takes, of `HEADROOMS`, the headroom of the least total cost on
-the validation days. The planner takes, of as many `QUANTILES`, the one of least mean completion among those that need
-no more node-hours than that on the same days (the smallest quantile if none does). Test days are run once. Intervals
-resample calendar days. Results are kept trace by trace; what the output file holds is not measured again.
+`psgym/Capacity-v0`, preset `small`. The reactive rule takes the headroom of least total cost on validation days. The
+planner has two settings: its quantile, and the price of a node-hour, in multiples of the true one, at which it plans
+what a job requests. It takes those at which, on the same days, the worse of two paired t statistics against the tuned
+reactive rule is best: that of mean completion and that of node-hours. All costs are told at the true price. Test days
+are run once, after that. Intervals resample calendar days. Results are kept trace by trace; what the output holds is
+not measured again.
 """
 
 import argparse
 import json
+import math
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from psgym.agents.evaluation import Days, Run, make_days, run_policy
+import numpy as np
+from numpy.typing import NDArray
+
+from psgym.agents.evaluation import Days, make_days, run_policy
 from psgym.agents.fitted import forecaster_for
 from psgym.agents.policies import make_policy
 from psgym.agents.statistics import paired_difference
@@ -22,55 +30,85 @@ from psgym.agents.statistics import paired_difference
 VIEW = "psgym/Capacity-v0"
 TRACES = {
     "wikipedia": ("wikipedia_1h_2018_2019.csv.gz", None),
-    "wc98": ("wc98_1min_1998.csv.gz", None),
     "venus": ("helios_venus_10min_2020AprJul.csv.gz", "submit_gpu_job"),
+    "wc98": ("wc98_1min_1998.csv.gz", None),
 }
-HEADROOMS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)
-QUANTILES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-FORECASTS = ("hybrid", "arima", "gru", "oracle")
+HEADROOMS = (1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
+PLANS = tuple((price, quantile) for price in (1.0, 1.4, 2.0) for quantile in (0.3, 0.5, 0.7))
+FORECASTS = ("hybrid", "oracle", "arima", "gru")
 METRICS = ("mean_completion_seconds", "node_hours", "total_cost")
+DOMINANCE = METRICS[:2]
+BATCH = 200
+"""Days that run side by side, so that their records fit in memory."""
+
+Metrics = dict[str, NDArray[np.float64]]
 
 
-def play(days: Days, name: str, **changes: Any) -> Run:
-    """Runs a policy on all days."""
-    return run_policy(days, lambda env: make_policy(name, env, VIEW), **changes)
+def play(days: Days, name: str, price: float = 1.0, **changes: Any) -> Metrics:
+    """Runs a policy on all days, with node-hours at a multiple of their price; the costs are those at the true price.
+
+    Returns:
+        Each of `METRICS` and the calendar `day`, shape [days].
+    """
+    runs = []
+    for first in range(0, len(days.seeds), BATCH):
+        batch = replace(days, seeds=days.seeds[first : first + BATCH])
+        node_price = price * days.config.node_price
+        runs.append(run_policy(batch, lambda env: make_policy(name, env, VIEW), node_price=node_price, **changes))
+    found = {metric: np.concatenate([run.metrics[metric] for run in runs]) for metric in METRICS}
+    found["total_cost"] -= (price - 1.0) * days.config.node_price * found["node_hours"]
+    return found | {"day": np.concatenate([run.day for run in runs])}
 
 
-def means(run: Run) -> dict[str, float]:
+def means(run: Metrics) -> dict[str, float]:
     """Mean of each reported metric."""
-    return {name: float(run.metrics[name].mean()) for name in METRICS}
+    return {name: float(run[name].mean()) for name in METRICS}
 
 
-def measure(path: Path, column: str | None, validation_days: int, test_days: int, seed: int) -> dict[str, Any]:
+def worse_t(run: Metrics, base: Metrics) -> float:
+    """The larger of the paired t statistics of mean completion and of node-hours; below 0 both are better."""
+    differences = [run[metric] - base[metric] for metric in DOMINANCE]
+    return max(float(d.mean() / (d.std(ddof=1) / math.sqrt(len(d)))) for d in differences)
+
+
+def measure(
+    path: Path, column: str | None, validation_days: int, test_days: int, seed: int, forecasts: Sequence[str]
+) -> dict[str, Any]:
     """Tunes on validation days, then runs the test days."""
     arguments: dict[str, Any] = {"traffic": str(path), "traffic_column": column}
     validation = make_days(VIEW, "validation", seed, validation_days, **arguments)
     test = make_days(VIEW, "test", seed, test_days, **(arguments | {"traffic": validation.traffic}))
-    tuned = {str(h): means(play(validation, "reactive", reactive_headroom=h)) for h in HEADROOMS}
-    headroom = min(HEADROOMS, key=lambda h: tuned[str(h)]["total_cost"])
-    allowed = tuned[str(headroom)]["node_hours"]
-    source = forecaster_for("hybrid", test.config, test.traffic, seed)
-    planned = {str(q): means(play(validation, "hybrid", forecaster=source, forecast_quantile=q)) for q in QUANTILES}
-    thrifty = [q for q in QUANTILES if planned[str(q)]["node_hours"] <= allowed]
-    quantile = min(thrifty, key=lambda q: planned[str(q)]["mean_completion_seconds"]) if thrifty else QUANTILES[0]
+    reactive = {headroom: play(validation, "reactive", reactive_headroom=headroom) for headroom in HEADROOMS}
+    headroom = min(HEADROOMS, key=lambda h: reactive[h]["total_cost"].mean())
+    source = forecaster_for(forecasts[0], test.config, test.traffic, seed)
+    planned = {
+        plan: play(validation, forecasts[0], plan[0], forecaster=source, forecast_quantile=plan[1]) for plan in PLANS
+    }
+    price, quantile = min(PLANS, key=lambda plan: worse_t(planned[plan], reactive[headroom]))
     base = play(test, "reactive", reactive_headroom=headroom)
     found: dict[str, Any] = {
         "validation_days": validation_days,
         "test_days": test_days,
-        "calendar_days": len(set(base.day.tolist())),
+        "calendar_days": len(set(base["day"].tolist())),
         "headroom": headroom,
+        "price": price,
         "quantile": quantile,
-        "validation": {"reactive": tuned, "hybrid": planned},
+        "validation": {
+            "reactive": {f"{h:g}": means(run) for h, run in reactive.items()},
+            "planned": {
+                f"{p:g}, {q:g}": means(run) | {"worse t": worse_t(run, reactive[headroom])}
+                for (p, q), run in planned.items()
+            },
+        },
         "test": {"reactive": means(base)},
         "paired": {},
     }
-    for name in FORECASTS:
+    for name in forecasts:
         source = forecaster_for(name, test.config, test.traffic, seed)
-        run = play(test, name, forecaster=source, forecast_quantile=quantile)
+        run = play(test, name, price, forecaster=source, forecast_quantile=quantile)
         found["test"][name] = means(run)
         found["paired"][name] = {
-            metric: _interval(paired_difference(run.metrics[metric], base.metrics[metric], base.day))
-            for metric in METRICS
+            metric: _interval(paired_difference(run[metric], base[metric], base["day"])) for metric in METRICS
         }
     return found
 
@@ -82,12 +120,13 @@ def _interval(difference: Any) -> list[float]:
 def summary(results: dict[str, Any]) -> str:
     """One row per trace and forecaster."""
     lines = [
-        "| trace | days (calendar) | headroom | quantile | forecaster | completion (s) [95 %] | node-hours [95 %] "
-        "| total cost [95 %] |",
+        "| trace | days (calendar) | headroom | price, quantile | forecaster | completion (s) [95 %] "
+        "| node-hours [95 %] | total cost [95 %] |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for trace, row in results.items():
-        head = f"| {trace} | {row['test_days']} ({row['calendar_days']}) | {row['headroom']:g} | {row['quantile']:g} "
+        days, plan = f"{row['test_days']} ({row['calendar_days']})", f"{row['price']:g}, {row['quantile']:g}"
+        head = f"| {trace} | {days} | {row['headroom']:g} | {plan} "
         base = row["test"]["reactive"]
         lines.append(head + "| reactive | " + " | ".join(f"{base[metric]:.1f}" for metric in METRICS) + " |")
         for name, paired in row["paired"].items():
@@ -101,8 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/capacity_policies.json"))
-    parser.add_argument("--validation-days", type=int, default=200)
-    parser.add_argument("--test-days", type=int, default=800)
+    parser.add_argument("--validation-days", type=int, default=150)
+    parser.add_argument("--test-days", type=int, default=1000)
+    parser.add_argument("--forecasts", nargs="*", default=FORECASTS, help="the first is also the one that is tuned")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
@@ -110,7 +150,9 @@ def main() -> None:
     for name, (file, column) in TRACES.items():
         if name not in results:
             path = arguments.data / "forecast" / file
-            results[name] = measure(path, column, arguments.validation_days, arguments.test_days, arguments.seed)
+            results[name] = measure(
+                path, column, arguments.validation_days, arguments.test_days, arguments.seed, arguments.forecasts
+            )
             arguments.out.parent.mkdir(parents=True, exist_ok=True)
             arguments.out.write_text(json.dumps(results, indent=1))
             print(summary({name: results[name]}), flush=True)

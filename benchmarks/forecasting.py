@@ -120,8 +120,7 @@ def measure(
     season = (day, 7 * day)
     train, _ = split_at(len(y))
     for seed in (seed for seed in seeds if str(seed) not in done):
-        first = fits / f"{name}-{seeds[0]}.npz"
-        parts, costs = fitted_parts(y[:train], season, seed, fits / f"{name}-{seed}.npz", first)
+        parts, costs = fitted_parts(y[:train], season, seed, fits / f"{name}-{seed}.npz", fits / f"{name}-0.npz")
         hybrid = Hybrid(parts, experts_fitted=True, seed=seed, season=season).fit(y[:train])
         result = backtest({**parts, "hybrid": hybrid}, y, HORIZONS, against=("arima", "gru"), fit=False)
         for part, seconds in costs.items():
@@ -132,6 +131,13 @@ def measure(
         done[str(seed)] = _rounded(result)
         save()
         print(name, seed, headline(done[str(seed)]), flush=True)
+
+
+def fitted_hybrid(name: str, minutes: int, y: NDArray[np.float64], fits: Path) -> Hybrid:
+    """The default hybrid, first seed, of the part to fit of a series, from the fits that are kept in a folder."""
+    season = (1440 // minutes, 7 * 1440 // minutes)
+    path = fits / f"{name}-0.npz"
+    return Hybrid(fitted_parts(y, season, 0, path, path)[0], experts_fitted=True, season=season).fit(y)
 
 
 def fitted_parts(

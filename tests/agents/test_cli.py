@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from psgym.agents.interruption import Interrupted
 from psgym.agents.priorities import SHIPPED
 from psgym.agents.run_folder import CONFIGS
+from psgym.predictors import EWMA, load_forecaster, save_forecaster
 
 ROOT = Path(__file__).parents[2]
 QUIET = {
@@ -97,6 +99,18 @@ def test_flags_win_over_a_file_of_settings(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "mine.json").write_text(json.dumps({"algo": "a2c", "steps": 77, "seed": 5, "cluster": {"load": 0.1}}))
     found = recorded_training(["train", "--config", "mine.json", "--seed", "6"], monkeypatch)["training"]
     assert (found.algo, found.steps, found.seed, found.cluster) == ("a2c", 77, 6, {"load": 0.1})
+
+
+def test_a_training_keeps_the_forecaster_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = EWMA(season=(24,), horizon=12).fit(np.arange(60.0) % 7)
+    save_forecaster("given.npz", given)
+    seen = recorded_training(
+        ["train", "--env", "psgym/Capacity-v0", "--forecaster", "given.npz", "--out", "run"], monkeypatch
+    )
+    kept = Path(seen["training"].forecaster)
+    assert kept.parent == seen["folder"]
+    np.testing.assert_array_equal(load_forecaster(kept).predict().mean, given.predict().mean)
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.json")), ids=lambda path: path.stem)

@@ -55,6 +55,12 @@ def fitted(request: pytest.FixtureRequest, series: NDArray[np.float64]) -> Forec
     return FORECASTERS[request.param]().fit(series[:240])
 
 
+@pytest.fixture(params=[name for name in FORECASTERS if name != "arima_auto"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Forecaster]:
+    """Each forecaster but the one whose search takes seconds, yet to be made and fitted."""
+    return FORECASTERS[request.param]
+
+
 @pytest.fixture
 def make_hybrid() -> Callable[[], Hybrid]:
     return small_hybrid

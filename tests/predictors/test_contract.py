@@ -1,6 +1,11 @@
 """What every forecaster promises."""
 
+import copy
+import pickle
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +14,11 @@ from numpy.typing import NDArray
 from psgym.predictors import (
     ARIMA,
     EWMA,
+    GRU,
     Forecaster,
+    Hybrid,
     NotFittedError,
+    ResidualGRU,
     SeasonalEWMA,
     SeasonalNaive,
     load_forecaster,
@@ -61,6 +69,37 @@ def test_forks_do_not_share_a_state(fitted: Forecaster, series: Array) -> None:
     np.testing.assert_array_equal(fitted.predict().mean, before)
 
 
+def through_pickle(forecaster: Forecaster) -> Any:
+    return pickle.loads(pickle.dumps(forecaster))  # noqa: S301
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, through_pickle])
+def test_copies_and_pickles_go_on_alone(fitted: Forecaster, series: Array, copied: Callable[[Any], Any]) -> None:
+    origin = fitted.fork().update(series[240:250])
+    twin, before = copied(origin), origin.predict()
+    np.testing.assert_array_equal(twin.predict().high, before.high)
+    for value in series[250:260]:
+        twin.update(value)
+    np.testing.assert_array_equal(origin.predict().mean, before.mean)
+    np.testing.assert_array_equal(origin.update(series[250:260]).predict().low, twin.predict().low)
+
+
+def test_a_forecast_is_the_users_own(fitted: Forecaster, series: Array) -> None:
+    twin = fitted.fork()
+    kept = twin.predict()
+    expected = kept.mean.copy()
+    twin.update(series[240])
+    np.testing.assert_array_equal(kept.mean, expected)
+    kept.mean[:] = -1.0
+    assert (twin.predict().mean >= 0.0).all()
+
+
+def test_the_same_seed_gives_the_same_fit(make: Callable[[], Forecaster], series: Array) -> None:
+    first, second = (make().fit(series[:240]).bands(series) for _ in range(2))
+    np.testing.assert_array_equal(first.mean, second.mean)
+    np.testing.assert_array_equal(first.high, second.high)
+
+
 def test_a_state_round_trips(fitted: Forecaster, series: Array) -> None:
     ahead = fitted.fork().update(series[240:270])
     back = fitted.fork().set_state(ahead.get_state())
@@ -109,8 +148,13 @@ def test_requests_that_were_not_prepared_for(fitted: Forecaster) -> None:
         fitted.predict(7)
     with pytest.raises(ValueError, match="level=90 was not prepared for"):
         fitted.predict(3, level=(90,))
-    with pytest.raises(ValueError, match=r"y\[0\] is nan"):
-        fitted.fork().update(np.nan)
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match=rf"y\[0\] is {value}"):
+            fitted.fork().update(value)
+    with pytest.raises(ValueError, match=r"y\[1\] is nan .*fill_gaps"):
+        fitted.fork().update([1.0, np.nan, 2.0])
+    with pytest.raises(ValueError, match="found 0"):
+        fitted.fork().update([])
     with pytest.raises(ValueError, match="no value has been observed"):
         fitted.fork().refit([]).predict()
 
@@ -120,11 +164,31 @@ def test_reprs_print_parameters(fitted: Forecaster) -> None:
     assert "horizon=6" in repr(fitted)
 
 
-SIMPLE = [SeasonalNaive, EWMA, SeasonalEWMA, ARIMA]
+Kind = Callable[..., Forecaster]
+SMALL: dict[str, Any] = {"hidden": 4, "epochs": 1}
 
 
-@pytest.mark.parametrize("kind", SIMPLE)
-def test_series_that_cannot_be_fitted(kind: type[Forecaster]) -> None:
+def plain_hybrid(**shared: Any) -> Hybrid:
+    parts = {"arima": ARIMA((1, 0, 0), **shared), "gru": GRU(**SMALL, **shared), "naive": SeasonalNaive(**shared)}
+    return Hybrid(parts, **shared)
+
+
+KINDS = [
+    SeasonalNaive,
+    EWMA,
+    SeasonalEWMA,
+    ARIMA,
+    partial(GRU, **SMALL),
+    partial(ResidualGRU, **SMALL),
+    plain_hybrid,
+]
+each_kind = pytest.mark.parametrize(
+    "kind", KINDS, ids=["naive", "ewma", "seasonal_ewma", "arima", "gru", "residual_gru", "hybrid"]
+)
+
+
+@each_kind
+def test_series_that_cannot_be_fitted(kind: Kind) -> None:
     with pytest.raises(NotFittedError):
         kind().predict()
     with pytest.raises(ValueError, match="at least 8 values is needed, found 0"):
@@ -139,16 +203,16 @@ def test_series_that_cannot_be_fitted(kind: type[Forecaster]) -> None:
         kind().fit(np.ones((10, 2)))
 
 
-@pytest.mark.parametrize("kind", SIMPLE)
+@each_kind
 @pytest.mark.parametrize("value", [0.0, 7.0, -3.0])
-def test_constants_are_forecast_as_they_are(kind: type[Forecaster], value: float) -> None:
+def test_constants_are_forecast_as_they_are(kind: Kind, value: float) -> None:
     forecast = kind(season=(4,), horizon=5).fit(np.full(40, value)).predict()
     np.testing.assert_allclose(forecast.mean, value, atol=1e-6)
     np.testing.assert_allclose(forecast.high, value, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", SIMPLE)
-def test_short_series_use_the_seasons_that_they_hold(kind: type[Forecaster]) -> None:
+@each_kind
+def test_short_series_use_the_seasons_that_they_hold(kind: Kind) -> None:
     forecaster = kind(season=(4, 28), horizon=5).fit(np.arange(12) % 4)
     assert forecaster.season_ == (4,)
     assert np.isfinite(forecaster.predict().mean).all()
