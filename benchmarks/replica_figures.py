@@ -21,19 +21,22 @@ from psgym.agents.statistics import paired_difference
 from psgym.envs.cluster.rules.replicas import Thresholds
 
 ENV = "psgym/Replicas-v0"
-SHOWN: dict[str, tuple[str, float]] = {
-    "stall %": ("stall_share", 100.0),
-    "p99 s": ("read_latency_p99_seconds", 1.0),
-    "hot traffic %": ("hot_traffic_share", 100.0),
-    "max/mean": ("load_max_over_mean", 1.0),
-    "moved TB": ("bytes_moved", 1e-12),
-    "adds": ("copies_added", 1.0),
-    "drops": ("copies_dropped", 1.0),
-    "flaps": ("flaps", 1.0),
-    "storage": ("storage_factor", 1.0),
-    "unavailable %": ("unavailable_share", 100.0),
-    "cost": ("total_cost", 1.0),
+SHOWN: dict[str, tuple[str, float, str]] = {
+    "stall %": ("stall_share", 100.0, ".2f"),
+    "p99 s": ("read_latency_p99_seconds", 1.0, ".2f"),
+    "hot traffic %": ("hot_traffic_share", 100.0, ".1f"),
+    "max/mean": ("load_max_over_mean", 1.0, ".2f"),
+    "moved TB": ("bytes_moved", 1e-12, ".1f"),
+    "adds": ("copies_added", 1.0, ",.0f"),
+    "drops": ("copies_dropped", 1.0, ",.0f"),
+    "flaps": ("flaps", 1.0, ",.0f"),
+    "storage": ("storage_factor", 1.0, ".2f"),
+    "unavailable %": ("unavailable_share", 100.0, ".2f"),
+    "cost": ("total_cost", 1.0, ".1f"),
 }
+"""Metric, scale and format of every column."""
+MARKS = {"oracle": "an oracle", "bound": "a bound"}
+"""What the table calls a rung that is no policy."""
 
 
 def show(runs: Mapping[str, Run], reference: str) -> None:
@@ -41,13 +44,14 @@ def show(runs: Mapping[str, Run], reference: str) -> None:
     print("| policy | " + " | ".join(SHOWN) + f" | stall % less {reference}'s |")
     print("|---" * (len(SHOWN) + 2) + "|")
     for name, run in runs.items():
-        cells = [f"{run.metrics[metric].mean() * scale:.2f}" for metric, scale in SHOWN.values()]
+        cells = [f"{run.metrics[metric].mean() * scale:{form}}" for metric, scale, form in SHOWN.values()]
         change = ""
         if name != reference:
             stall, base = run.metrics["stall_share"], runs[reference].metrics["stall_share"]
             found = paired_difference(100 * stall, 100 * base, np.arange(len(stall)))
             change = f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
-        print(f"| {name} | " + " | ".join(cells) + f" | {change} |")
+        label = f"{name} ({MARKS[KINDS[name]]})" if name in KINDS else name
+        print(f"| {label} | " + " | ".join(cells) + f" | {change} |")
     print(flush=True)
 
 
