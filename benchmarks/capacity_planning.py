@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from forecasting import _minute, fitted_hybrid, read_minutes, read_philly
+from forecasting import PHILLY, _minute, count_rows, fitted_hybrid, read_minutes
 from numpy.typing import NDArray
 
 from psgym.predictors.backtest import split_at
@@ -29,7 +29,7 @@ QUANTILE, LEADS, HALF_LIFE = 0.9, (1, 6, 24), 1000.0
 def load(root: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Jobs and GPUs per hour of each trace."""
     venus = root / "forecast/helios_venus_10min_2020AprJul.csv.gz"
-    philly = root / "jobs/philly_jobs_2017Oct03_Nov19.csv.gz"
+    philly = root / PHILLY
     gpus: Counter[int] = Counter()
     with gzip.open(philly, "rt", newline="") as file:
         for row in csv.DictReader(file):
@@ -37,7 +37,7 @@ def load(root: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]
     hours = range(min(gpus), max(gpus) + 1)
     return {
         "venus": (read_minutes(venus, 60, "submit_gpu_job"), read_minutes(venus, 60, "submit_gpu_num")),
-        "philly": (read_philly(philly), np.array([gpus[hour] for hour in hours], np.float64)),
+        "philly": (count_rows(philly, 60, "submit_time"), np.array([gpus[hour] for hour in hours], np.float64)),
     }
 
 

@@ -25,6 +25,9 @@ from psgym.predictors.hybrid import default_experts
 
 SEEDS = (0, 1, 2)
 HORIZONS = (1, 12, 48)
+PHILLY = "jobs/philly_jobs_2017Oct03_Nov19.csv.gz"
+HELD_OUT = ("gentd26-60", "gentd26-15", "gentd26-5")
+"""Series that nothing was chosen on; summarised apart."""
 Loader = Callable[[Path], NDArray[np.float64]]
 
 
@@ -39,12 +42,12 @@ def read_minutes(path: Path, minutes: int, column: str = "value", segment: str |
     return np.array([totals[slot] for slot in range(first, last + 1)], np.float64)
 
 
-def read_philly(path: Path) -> NDArray[np.float64]:
-    """Jobs submitted per hour."""
+def count_rows(path: Path, minutes: int, column: str) -> NDArray[np.float64]:
+    """Rows of a CSV, such as jobs or requests, per slot of some minutes; the column holds their times."""
     counts: Counter[int] = Counter()
     with gzip.open(path, "rt", newline="") as file:
         for row in csv.DictReader(file):
-            counts[_minute(row["submit_time"]) // 60] += 1
+            counts[_minute(row[column]) // minutes] += 1
     return np.array([counts[slot] for slot in range(min(counts), max(counts) + 1)], np.float64)
 
 
@@ -56,7 +59,7 @@ def series() -> dict[str, tuple[int, Loader]]:
     """Minutes per slot and loader of each series by name."""
     table: dict[str, tuple[int, Loader]] = {
         "wikipedia-60": (60, lambda root: read_minutes(root / "forecast/wikipedia_1h_2018_2019.csv.gz", 60)),
-        "philly-60": (60, lambda root: read_philly(root / "jobs/philly_jobs_2017Oct03_Nov19.csv.gz")),
+        "philly-60": (60, lambda root: count_rows(root / PHILLY, 60, "submit_time")),
         "retailrocket-60": (60, _loader("retailrocket_1h_2015.csv.gz", 60, "value", None)),
     }
     for m in (5, 15, 60):
@@ -65,6 +68,8 @@ def series() -> dict[str, tuple[int, Loader]]:
         table[f"wc98-{m}"] = (m, _loader("wc98_1min_1998.csv.gz", m, "value", None))
     for m in (10, 30, 60):
         table[f"venus-{m}"] = (m, _loader("helios_venus_10min_2020AprJul.csv.gz", m, "submit_gpu_job", None))
+    for m in (60, 15, 5):
+        table[f"gentd26-{m}"] = (m, _requests(m))
     table["generated-sarima"] = (60, lambda _: generate_sarima(np.random.default_rng(1), 2880))
     table["generated-threshold"] = (60, lambda _: generate_threshold(np.random.default_rng(2), 2880))
     table["generated-counts"] = (60, lambda _: generate_counts(np.random.default_rng(3), 2880))
@@ -73,6 +78,10 @@ def series() -> dict[str, tuple[int, Loader]]:
 
 def _loader(file: str, minutes: int, column: str, segment: str | None) -> Loader:
     return lambda root: read_minutes(root / "forecast" / file, minutes, column, segment)
+
+
+def _requests(minutes: int) -> Loader:
+    return lambda root: count_rows(root / "access/gentd26_model_requests_23d.csv.gz", minutes, "timestamp")
 
 
 def generate_sarima(rng: np.random.Generator, length: int) -> NDArray[np.float64]:
@@ -262,7 +271,10 @@ def main() -> None:
         if not arguments.only or name in arguments.only:
             done = results.setdefault(name, {})
             measure(name, minutes, load(arguments.data), done, save, arguments.seeds, arguments.fits)
-    print(summary({name: seeds for name, seeds in results.items() if seeds}))
+    print(summary({name: seeds for name, seeds in results.items() if seeds and name not in HELD_OUT}))
+    held_out = {name: results[name] for name in HELD_OUT if results.get(name)}
+    if held_out:
+        print("\nHeld out:\n\n" + summary(held_out))
 
 
 if __name__ == "__main__":
