@@ -71,7 +71,7 @@ class Study:
 
 _RULES = "drf,drf-stop,optimus,srpt-optimus,srpt-optimus-sticky,priority"
 _CAPACITY = ("static", "reactive", "forecast")
-_COMPOSITIONS = ",".join(["best", "static+hot-cold+srpt-optimus", *(f"{one}+hot-cold+priority" for one in _CAPACITY)])
+_COMPOSITIONS = ",".join(["static+hot-cold+srpt-optimus", *(f"{one}+hot-cold+priority" for one in _CAPACITY)])
 STUDIES = {
     "allocation": Study(
         "psgym/Allocation-v0",
@@ -82,8 +82,8 @@ STUDIES = {
             "allocation-small": Comparison(_RULES, "small"),
             "allocation-uncontended": Comparison(_RULES, "uncontended"),
             "allocation-dl2": Comparison(_RULES, "dl2"),
-            "allocation-large": Comparison("drf-stop,srpt-optimus,priority", "large", 10, validation_days=1),
-            **{f"allocation-{name}": Comparison(_RULES, "contended", 30, name) for name in TRACES},
+            "allocation-large": Comparison("drf-stop,srpt-optimus,priority", "large", 2, seeds=2, validation_days=1),
+            **{f"allocation-{name}": Comparison("srpt-optimus,priority", "contended", 30, name) for name in TRACES},
         },
     ),
     "cluster": Study(
@@ -91,10 +91,11 @@ STUDIES = {
         "cluster",
         "cem-scorer",
         {
-            "cluster-small": Comparison(_COMPOSITIONS, "small", validation_days=40),
+            "cluster-small": Comparison(f"best,{_COMPOSITIONS}", "small", validation_days=20),
             "cluster-ablation": Comparison(
                 "forecast+hot-cold+priority",
                 "small",
+                50,
                 besides=("reactive+hot-cold", "static+hot-cold", "forecast+static", "forecast+no-op"),
             ),
             **{f"cluster-{name}": Comparison(_COMPOSITIONS, "small", 30, name) for name in TRACES},

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from psgym.agents.interruption import Interrupted
 from psgym.agents.priorities import SHIPPED
@@ -38,7 +39,11 @@ def test_train_then_evaluate(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "runs").iterdir()
     names = {path.name for path in folder.iterdir()}
     assert {"result.json", "table.md", "paired.png", "config.json", "model.zip", "checkpoint.zip"} <= names
-    assert list(folder.rglob("events.out.tfevents.*"))
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    assert "evaluation/table/text_summary" in events.Tags()["tensors"]
+    assert any(tag.startswith("timeline/") for tag in events.Tags()["images"])
+    assert "final/total_cost" in events.Tags()["scalars"]
     assert (folder / "table.md").read_text() in done.stdout
     rows = {row["policy"]: row for row in json.loads((folder / "result.json").read_text())["rows"]}
     assert rows["clone-ppo"]["kind"] == "learned"
