@@ -248,6 +248,7 @@ def _train(command: Train) -> None:
     from psgym.agents.board import show_evaluation
     from psgym.agents.interruption import Interrupted
     from psgym.agents.models import FORECASTER
+    from psgym.agents.search import MODEL as SCORER_MODEL
     from psgym.agents.search import SCORER, train_scorer
     from psgym.agents.training import MODEL, Training, train
 
@@ -264,7 +265,8 @@ def _train(command: Train) -> None:
         write_config(folder / "config.json", training)
     try:
         if training.algo == SCORER:
-            model = train_scorer(training, folder, progress_bar=not command.no_progress)
+            model = folder / SCORER_MODEL
+            train_scorer(training, folder, progress_bar=not command.no_progress, resume=command.resume is not None)
         else:
             model = folder / MODEL
             train(training, folder, progress_bar=not command.no_progress, resume=command.resume is not None)
@@ -349,11 +351,9 @@ def _compare(
         learned.append(shipped_candidate(command.env))
         names = [name for name in names if name != "shipped"]
     if models:
-        from psgym.agents.learned import learned_candidate, learned_candidates
+        from psgym.agents.learned import learned_candidates, trained_config
 
-        archives = [path for path in models if path.suffix == ".zip"]
-        if archives:
-            _, config = learned_candidate(archives[0], command.env, command.preset)
+        config = trained_config(models[0], command.env, command.preset)
         learned += learned_candidates(models, command.env, command.preset)
     kind = type(command).__name__.lower()
     folder = folder or make_folder(command.out, f"{kind}-{VIEWS[command.env].id.split('/')[1]}", command.seed)

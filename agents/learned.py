@@ -72,6 +72,19 @@ def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None =
     return candidates
 
 
+def trained_config(path: Path, view_id: str, preset: str | None = None) -> ClusterConfig | None:
+    """Return the configuration of the cluster that a policy was trained on, or None if that has a name.
+
+    Raises:
+        ModelError: If the file is no model of psgym, or the model was trained on another environment or layout.
+    """
+    if path.suffix != ".json":
+        return learned_candidate(path, view_id, preset)[1]
+    trained = read_scorer(path).trained
+    cluster = trained.get("cluster")
+    return make_config(VIEWS[view_id].preset, preset or trained.get("preset"), None, cluster) if cluster else None
+
+
 def _recipe_of(scorer: Scorer) -> str:
     trained = {name: value for name, value in scorer.trained.items() if name not in ("seed", "validation")}
     return json.dumps([scorer.beside, dict(scorer.changes), trained], sort_keys=True)

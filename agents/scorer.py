@@ -23,6 +23,11 @@ from psgym.envs.cluster.decide import next_actions
 from psgym.envs.cluster.rules.placed import WEIGHTS, extend_placed
 from psgym.envs.cluster.rules.priority import PARAMETERS
 
+READ = {
+    "capacity": ("reactive_headroom", "forecast_quantile"),
+    "replicas": ("hot_threshold", "cold_ratio", "rule_heat"),
+}
+"""Fields of the configuration that the rules of a part read, and nothing else where the agent decides that part."""
 KIND = "psgym-scorer"
 """Marks a file as one of a scorer."""
 
@@ -38,7 +43,7 @@ class Scorer:
     beside: str = ""
     """Rules of the parts before the allocation, joined by ``+``, such as ``forecast+hot-cold``."""
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the configuration that it needs: how plans start, and what the rules beside it read."""
+    """Fields of the configuration that it needs, of `needed_fields`."""
     trained: Mapping[str, Any] = field(default_factory=dict)
     """On what, and how long."""
 
@@ -49,11 +54,26 @@ class Scorer:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
                 raise ValueError(f"weights: {name} must be a finite number, not {value!r}")
         rule_codes(self.env, self.beside)
+        needed = needed_fields(self.env)
+        if foreign := sorted(set(self.changes) - set(needed)):
+            raise ValueError(f"changes: {foreign[0]} is no field that a scorer needs: {', '.join(needed)}")
 
     @property
     def array(self) -> NDArray[np.float64]:
         """The weights in the order that the kernels take them."""
         return np.array([self.weights[name] for name in WEIGHTS])
+
+
+def needed_fields(view_id: str) -> tuple[str, ...]:
+    """Return the fields of the configuration that a scorer may bring along: how plans start, and what its rules read.
+
+    Any other would have it compared on another cluster than everyone else.
+    """
+    return (
+        "initial",
+        "placement",
+        *(name for part, names in READ.items() if part in part_names(view_id) for name in names),
+    )
 
 
 def rule_codes(view_id: str, beside: str) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from psgym.agents.evaluation import Days, make_days
 from psgym.agents.files import write_atomically
 from psgym.agents.interruption import Interrupted, StopSignals
 from psgym.agents.policies import REFERENCES
-from psgym.agents.scorer import Scorer, rule_codes, start_weights, write_scorer
+from psgym.agents.scorer import Scorer, needed_fields, rule_codes, start_weights, write_scorer
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.cluster.rules.placed import WEIGHTS, plan_placed
@@ -93,8 +93,11 @@ class Searcher:
         self.beside = beside or beside_of(REFERENCES[view_id])
         self._codes = rule_codes(view_id, self.beside)
         fields = vars(ClusterConfig())
-        self.changes = {"initial": "empty", **{name: one for name, one in arguments.items() if name in fields}}
-        config = make_config(VIEWS[view_id].preset, arguments.get("preset"), None, self.changes)
+        given = {"initial": "empty", **{name: one for name, one in arguments.items() if name in fields}}
+        needed = needed_fields(view_id)
+        self.changes = {name: one for name, one in given.items() if name in needed}
+        self.cluster = {name: one for name, one in given.items() if name not in needed}
+        config = make_config(VIEWS[view_id].preset, arguments.get("preset"), None, given)
         self._given: dict[str, Any] = {**{name: arguments.get(name) for name in LOADS}, "config": config}
         self._spread = np.array([SPREADS[name] for name in WEIGHTS])
         self.state: dict[str, Any] = {"centres": [start_weights().tolist()], "spread": self._spread.tolist()}
@@ -177,6 +180,7 @@ class Searcher:
         }
         weights = {name: round(float(value), 4) for name, value in zip(WEIGHTS, candidates[best], strict=True)}
         trained = {"seed": self._seed, **asdict(search), "validation": {k: round(v, 2) for k, v in found.items()}}
+        trained |= {"cluster": self.cluster} if self.cluster else {}
         return Scorer(self._view, weights, self.beside, self.changes, trained), found
 
     def save(self, path: Path) -> None:
@@ -206,8 +210,6 @@ whether to go on."""
 
 def learn_scorer(searcher: Searcher, state: Path, report: Report) -> Scorer | None:
     """Run what is left of a search, which is kept in a file after each iteration; None if `report` asks to stop."""
-    if state.exists():
-        searcher.load(state)
     while searcher.done < searcher.search.iterations:
         measured = searcher.run_iteration()
         searcher.save(state)
@@ -218,8 +220,14 @@ def learn_scorer(searcher: Searcher, state: Path, report: Report) -> Scorer | No
     return scorer
 
 
-def train_scorer(training: Training, folder: Path, progress_bar: bool = False) -> Path:
-    """Learn a scorer as a training says, and return its file; a folder that holds an unfinished search goes on.
+def train_scorer(training: Training, folder: Path, progress_bar: bool = False, resume: bool = False) -> Path:
+    """Learn a scorer as a training says, and return its file.
+
+    Args:
+        training: What to learn on.
+        folder: Where to write.
+        progress_bar: Show one.
+        resume: Go on with the unfinished search of the folder, if it has one.
 
     Raises:
         ValueError: If the recipe has an unknown field or a value out of range.
@@ -234,6 +242,8 @@ def train_scorer(training: Training, folder: Path, progress_bar: bool = False) -
         raise ValueError(f"recipe: search: {error}") from None
     teacher = str(training.recipe.get("teacher", ""))
     searcher = Searcher(training.env, training.env_arguments(), beside_of(teacher), search, training.seed)
+    if resume and (folder / STATE).exists():
+        searcher.load(folder / STATE)
     with (
         StopSignals() as signals,
         SummaryWriter(str(folder / "tensorboard")) as writer,

@@ -83,7 +83,7 @@ def test_mistakes_are_one_clear_line(
 
 def recorded_training(arguments: list[str], monkeypatch: pytest.MonkeyPatch, status: int = 143) -> dict[str, Any]:
     """Run the command line up to the training, which a signal seems to stop; return its arguments."""
-    from psgym.agents import training
+    from psgym.agents import search, training
     from psgym.agents.cli import main
 
     seen: dict[str, Any] = {}
@@ -93,6 +93,7 @@ def recorded_training(arguments: list[str], monkeypatch: pytest.MonkeyPatch, sta
         raise Interrupted("stopped by a signal", status - 128)
 
     monkeypatch.setattr(training, "train", stop)
+    monkeypatch.setattr(search, "train_scorer", stop)
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == status

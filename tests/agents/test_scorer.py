@@ -11,7 +11,7 @@ import pytest
 
 from psgym.agents.evaluation import make_days, run_policy
 from psgym.agents.interruption import Interrupted
-from psgym.agents.learned import learned_candidates
+from psgym.agents.learned import learned_candidates, trained_config
 from psgym.agents.models import ModelError
 from psgym.agents.policies import PolicyError, PriorityPolicy
 from psgym.agents.priorities import shipped_sets
@@ -80,7 +80,11 @@ def test_days_at_once_are_nearly_those_of_single_decisions() -> None:
 def test_a_search_is_repeatable_and_goes_on(view_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train_scorer(training(view_id), tmp_path / "whole")
     found = read_scorer(whole)
-    assert found.changes == {"initial": "empty", "load": 0.1}
+    assert found.changes == {"initial": "empty"}
+    assert found.trained["cluster"] == {"load": 0.1}
+    config = trained_config(whole, view_id)
+    assert config is not None
+    assert config.load == 0.1
     assert found.beside == ("" if view_id == ALLOCATION else "forecast+hot-cold")
     assert (found.trained["algo"], found.trained["seed"]) == ("cem-scorer", 0)
     assert list((tmp_path / "whole" / "tensorboard").iterdir())
@@ -98,7 +102,7 @@ def test_a_search_is_repeatable_and_goes_on(view_id: str, tmp_path: Path, monkey
     with pytest.raises(Interrupted, match="after 1 iterations"):
         train_scorer(training(view_id), tmp_path / "parts")
     monkeypatch.undo()
-    assert read_scorer(train_scorer(training(view_id), tmp_path / "parts")) == found
+    assert read_scorer(train_scorer(training(view_id), tmp_path / "parts", resume=True)) == found
 
 
 def test_files_that_differ_in_their_seed_are_one_policy(tmp_path: Path) -> None:
@@ -125,6 +129,10 @@ def test_files_are_checked(tmp_path: Path) -> None:
         read_scorer(path)
     with pytest.raises(ValueError, match="weights must be gain, remaining"):
         Scorer(ALLOCATION, {"gain": 1.0})
+    with pytest.raises(ValueError, match="changes: load is no field that a scorer needs"):
+        Scorer(ALLOCATION, START, changes={"load": 0.1})
+    with pytest.raises(ValueError, match="changes: hot_threshold is no field"):
+        Scorer(ALLOCATION, START, changes={"hot_threshold": 0.1})  # there it is the environment that reads it
     with pytest.raises(PolicyError, match="must be nothing, not 'forecast'"):
         Scorer(ALLOCATION, START, "forecast")
     with pytest.raises(PolicyError, match=r"must be \(static\|reactive\|forecast\)\+"):
