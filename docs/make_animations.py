@@ -1,14 +1,14 @@
 """Draws the animations of the documentation: ``python docs/make_animations.py [NAME ...]``.
 
 Each shows one day, a picture every few slots, as an animated WebP of less than a megabyte. ``--left`` and ``--right``
-put any two policies side by side on the same day: names of rules, or files of trained models.
+put any two policies side by side on the same day: names of rules, ``shipped``, or files of trained models.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import psgym
 from psgym.agents.policies import make_policy
@@ -25,6 +25,8 @@ from psgym.envs import preset
 FOLDER = Path(__file__).parent / "images"
 MAX_BYTES = 1_000_000
 COLOURS = 64
+TITLE_HEIGHT = 32
+"""Of the strip above the pictures that says whose they are (pixels)."""
 assert psgym.__version__
 
 
@@ -43,6 +45,8 @@ class Film:
     slots: int = 288
     seed: int = 1
     milliseconds: int = 150
+    titles: tuple[str, ...] = ()
+    """Of each of the policies; none is written without."""
 
 
 FILMS = {
@@ -51,7 +55,11 @@ FILMS = {
     "allocation": Film("psgym/Allocation-v0", "contended", ("srpt-optimus",)),
     "cluster": Film("psgym/Cluster-v0", "contended", ("forecast+hot-cold+srpt-optimus",)),
     "comparison": Film(
-        "psgym/Cluster-v0", "contended", ("static+hot-cold+drf", "static+hot-cold+srpt-optimus"), size=(640, 360)
+        "psgym/Allocation-v0",
+        "contended",
+        ("srpt-optimus", "shipped"),
+        size=(640, 360),
+        titles=("SRPT-Optimus, a rule", "The shipped policy, learned"),
     ),
 }
 
@@ -59,7 +67,12 @@ FILMS = {
 def frames(film: Film, policy: str) -> Iterator[NDArray[np.uint8]]:
     """Lets a policy live through a day, and yields a picture every few slots."""
     config, changes, make = preset(film.preset), {}, None
-    if Path(policy).is_file():
+    if policy == "shipped":
+        from psgym.agents.learned import shipped_candidate
+
+        candidate = shipped_candidate(film.view_id)
+        changes, make = dict(candidate.changes), candidate.make
+    elif Path(policy).is_file():
         from psgym.agents.learned import learned_candidate
 
         candidate, own = learned_candidate(Path(policy), film.view_id, film.preset)
@@ -75,17 +88,23 @@ def frames(film: Film, policy: str) -> Iterator[NDArray[np.uint8]]:
         passed += info["slots_elapsed"]
         if info["slots_elapsed"] and passed % film.every == 0:
             yield env.render()
+    sys.stdout.write(f"{policy}: {info['jobs_finished']:.0f} of {info['jobs_arrived']:.0f} jobs finished, ")
+    sys.stdout.write(f"mean completion {info['mean_completion_seconds']:.0f} s\n")
 
 
 def shoot(film: Film, path: Path) -> None:
     """Writes an animation."""
     sides = [[Image.fromarray(one).resize(film.size, Image.Resampling.LANCZOS) for one in frames(film, policy)]
              for policy in film.policies]  # fmt: skip
+    head = TITLE_HEIGHT if film.titles else 0
+    font = ImageFont.load_default(TITLE_HEIGHT / 2)
     pictures = []
     for parts in zip(*sides, strict=True):
-        picture = Image.new("RGB", (len(parts) * film.size[0], film.size[1]), "white")
+        picture = Image.new("RGB", (len(parts) * film.size[0], film.size[1] + head), "white")
         for k, part in enumerate(parts):
-            picture.paste(part, (k * film.size[0], 0))
+            picture.paste(part, (k * film.size[0], head))
+        for k, title in enumerate(film.titles):
+            ImageDraw.Draw(picture).text(((k + 0.5) * film.size[0], head / 2), title, "black", font, "mm")
         pictures.append(picture)
     reduced = [
         picture.quantize(palette=_palette(pictures), dither=Image.Dither.NONE).convert("RGB") for picture in pictures
@@ -116,13 +135,14 @@ def main(
 
     Args:
         names: Of capacity, replicas, allocation, cluster, comparison.
-        left: Policy on the left of ``comparison``: a rule of psgym/Cluster-v0, or a model's file.
+        left: Policy on the left of ``comparison``: a rule of psgym/Allocation-v0, ``shipped``, or a model's file.
         right: Policy on the right.
     """
     for name in names:
         film = FILMS[name]
         if name == "comparison":
-            film = Film(**{**vars(film), "policies": (left, right)})
+            titles = film.titles if film.policies == (left, right) else (left, right)
+            film = replace(film, policies=(left, right), titles=titles)
         shoot(film, FOLDER / f"{name}.webp")
 
 
