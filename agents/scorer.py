@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from psgym.agents.files import write_atomically
 from psgym.agents.policies import PolicyError, part_names
 from psgym.agents.policy import Actions, BoundPolicy
-from psgym.agents.priorities import shipped_sets
+from psgym.agents.priorities import nearest_set
+from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.cluster.rules.placed import WEIGHTS, extend_placed
 from psgym.envs.cluster.rules.priority import PARAMETERS
@@ -94,9 +95,9 @@ def rule_codes(view_id: str, beside: str) -> tuple[int, int]:
     return codes.get("capacity", 0), codes.get("replicas", 0)
 
 
-def start_weights() -> NDArray[np.float64]:
-    """The weights at which the scorer is the priority rule as it was tuned on ``contended``."""
-    tuned = shipped_sets()["contended"].parameters
+def start_weights(config: ClusterConfig) -> NDArray[np.float64]:
+    """The weights at which the scorer is the tuned priority rule for a cluster."""
+    tuned = nearest_set(config).parameters
     return np.array([tuned[name] if name in PARAMETERS else 0.0 for name in WEIGHTS])
 
 

@@ -100,7 +100,7 @@ class Searcher:
         config = make_config(VIEWS[view_id].preset, arguments.get("preset"), None, given)
         self._given: dict[str, Any] = {**{name: arguments.get(name) for name in LOADS}, "config": config}
         self._spread = np.array([SPREADS[name] for name in WEIGHTS])
-        self.state: dict[str, Any] = {"centres": [start_weights().tolist()], "spread": self._spread.tolist()}
+        self.state: dict[str, Any] = {"centres": [start_weights(config).tolist()], "spread": self._spread.tolist()}
 
     @property
     def done(self) -> int:

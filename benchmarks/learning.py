@@ -86,6 +86,12 @@ STUDIES = {
             **{f"allocation-{name}": Comparison("srpt-optimus,priority", "contended", 30, name) for name in TRACES},
         },
     ),
+    "dl2": Study(
+        "psgym/Allocation-v0",
+        "allocation-dl2",
+        "cem-scorer",
+        {"dl2": Comparison(_RULES, "dl2")},
+    ),
     "cluster": Study(
         "psgym/Cluster-v0",
         "cluster",

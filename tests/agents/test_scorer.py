@@ -21,10 +21,11 @@ from psgym.agents.training import Training
 from psgym.envs import ClusterVectorEnv
 from psgym.envs.cluster.rules.placed import WEIGHTS
 from psgym.envs.cluster.rules.priority import PARAMETERS
+from psgym.envs.presets import PRESETS
 
 ALLOCATION, CLUSTER = "psgym/Allocation-v0", "psgym/Cluster-v0"
 SHORT = {"iterations": 2, "population": 4, "days": 1, "validation_days": 1}
-START = dict(zip(WEIGHTS, start_weights().tolist(), strict=True))
+START = dict(zip(WEIGHTS, start_weights(PRESETS["contended"]).tolist(), strict=True))
 
 
 def training(view_id: str = ALLOCATION, seed: int = 0) -> Training:
