@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import psgym
 from psgym.agents.policies import make_policy
-from psgym.envs import preset
+from psgym.envs import VIEWS, preset
 
 FOLDER = Path(__file__).parent / "images"
 MAX_BYTES = 1_000_000
@@ -88,8 +88,8 @@ def frames(film: Film, policy: str) -> Iterator[NDArray[np.uint8]]:
         passed += info["slots_elapsed"]
         if info["slots_elapsed"] and passed % film.every == 0:
             yield env.render()
-    sys.stdout.write(f"{policy}: {info['jobs_finished']:.0f} of {info['jobs_arrived']:.0f} jobs finished, ")
-    sys.stdout.write(f"mean completion {info['mean_completion_seconds']:.0f} s\n")
+    primary = VIEWS[film.view_id].primary
+    sys.stdout.write(f"{policy}: {primary} {info[primary]:.4g}, {info['jobs_finished']:.0f} jobs finished\n")
 
 
 def shoot(film: Film, path: Path) -> None:
