@@ -63,6 +63,26 @@ def test_no_mode_draws_nothing_and_an_unknown_one_is_an_error() -> None:
         FullClusterEnv(render_mode="film")
 
 
+def test_a_window_shows_an_image_pixel_for_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.pyplot as plt
+
+    from psgym.envs.render import Window
+
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    plt.switch_backend("agg")
+    window = Window("pixels", 1e9)
+    for seed in range(2):
+        pixels = np.random.default_rng(seed).integers(0, 256, (72, 128, 3), np.uint8)
+        window.show(pixels)
+        canvas: Any = plt.figure("pixels").canvas
+        canvas.draw()
+        np.testing.assert_array_equal(np.asarray(canvas.buffer_rgba())[..., :3], pixels)
+    plt.figure("pixels").set_dpi(200)  # a screen with dots half as large
+    canvas.draw()
+    np.testing.assert_array_equal(np.asarray(canvas.buffer_rgba())[..., :3], pixels.repeat(2, 0).repeat(2, 1))
+    window.close()
+
+
 def test_a_window_shows_every_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     import matplotlib.pyplot as plt
 

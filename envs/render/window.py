@@ -50,10 +50,12 @@ class Window:
         import matplotlib
         import matplotlib.pyplot as plt
 
+        from psgym.envs.render.pixels import Pixels
+
         height, width, _ = pixels.shape
         with matplotlib.rc_context({"toolbar": "None"}):
             self._figure = plt.figure(self._title, figsize=(width / 100, height / 100), dpi=100)
-        self._image = self._figure.figimage(pixels)
+        self._image = self._figure.add_artist(Pixels(pixels))
         if getattr(self._figure.canvas.manager, "show", None) and _has_windows():
             self._figure.show()
         elif "MPLBACKEND" not in os.environ:
