@@ -43,7 +43,7 @@ def nodes_of(job: Any) -> int:
 
 
 @kernel
-def _neighbours(public: Any, job: Any) -> int:
+def neighbours_of(public: Any, job: Any) -> int:
     """Other jobs on the most crowded of the job's nodes: the slowest task sets the pace."""
     most = 0
     for k in range(job.workers):
@@ -60,7 +60,7 @@ def true_speed(public: Any, job: Any, multiplier: Any) -> float:
     spread = settings.spread_penalty * max(0, nodes_of(job) - 1) if settings.spread_cost else 0.0
     speed = curve(settings.kinds[job.kind], job.mode, job.servers, job.workers, spread, multiplier)
     if settings.colocation_cost:
-        speed /= 1.0 + settings.colocation_penalty * _neighbours(public, job)
+        speed /= 1.0 + settings.colocation_penalty * neighbours_of(public, job)
     return speed
 
 

@@ -66,6 +66,23 @@ def may_grow(public: Any, k: int, role: int) -> bool:
 
 
 @kernel
+def first_task(servers: int, workers: int) -> int:
+    """What an increment of several tasks starts with: both kinds, if it has both."""
+    if servers > 0 and workers > 0:
+        return BOTH
+    return SERVER if servers > 0 else WORKER
+
+
+@kernel
+def growth_fits(public: Any, k: int, servers: int, workers: int) -> bool:
+    """Whether the first step of an increment can be placed, and the free resources suffice for all of it."""
+    row = public.settings.kinds[public.jobs[public.window[k]].kind]
+    if workers * row.worker_cpu + servers * row.server_cpu > public.cpu_free:
+        return False
+    return workers * row.worker_gpu <= public.gpu_free and may_grow(public, k, first_task(servers, workers))
+
+
+@kernel
 def grow(public: Any, code: int) -> bool:
     """Carries out an allocation code."""
     k, role = (code - 1) // 3, (code - 1) % 3

@@ -10,7 +10,7 @@ from typing import Any
 
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
-from psgym.envs.cluster.moves import BOTH, STOP, may_grow
+from psgym.envs.cluster.moves import BOTH, STOP, first_task, growth_fits, may_grow
 from psgym.envs.cluster.placement import SERVER, WORKER
 from psgym.envs.cluster.speed import estimated_speed, remaining_at_one_each, remaining_seconds
 
@@ -173,7 +173,7 @@ def _srpt_optimus(public: Any) -> int:
     chosen, highest, soonest = STOP, 0.0, float("inf")
     for k in range(public.window_count):
         best = public.best[k]
-        if not best.known or (best.code != STOP and not _growth_fits(public, k, best.servers, best.workers)):
+        if not best.known or (best.code != STOP and not growth_fits(public, k, best.servers, best.workers)):
             _find_best_growth(public, k)
         if best.code != STOP and (best.gain > highest or (best.gain == highest and best.end < soonest)):
             chosen, highest, soonest = best.code, best.gain, best.end
@@ -189,7 +189,7 @@ def _find_best_growth(public: Any, k: int) -> None:
     best.known, best.code, best.gain, best.end = True, STOP, 0.0, float("inf")
     for servers in range(min(LOOK_AHEAD, settings.max_servers - job.servers) + 1):
         for workers in range(min(LOOK_AHEAD, settings.max_workers - job.workers) + 1):
-            if servers + workers == 0 or not _growth_fits(public, k, servers, workers):
+            if servers + workers == 0 or not growth_fits(public, k, servers, workers):
                 continue
             then = estimated_speed(public, job, job.servers + servers, job.workers + workers)
             if then <= now:
@@ -197,24 +197,8 @@ def _find_best_growth(public: Any, k: int) -> None:
             gain = (1.0 - now / then) / dominant_share(settings, job.kind, servers, workers)
             end = (job.samples - job.done) / then
             if gain > best.gain or (gain == best.gain and end < best.end):
-                best.code, best.servers, best.workers = _code(k, _role_of(servers, workers)), servers, workers
+                best.code, best.servers, best.workers = _code(k, first_task(servers, workers)), servers, workers
                 best.gain, best.end = gain, end
-
-
-@kernel
-def _role_of(servers: int, workers: int) -> int:
-    if servers > 0 and workers > 0:
-        return BOTH
-    return SERVER if servers > 0 else WORKER
-
-
-@kernel
-def _growth_fits(public: Any, k: int, servers: int, workers: int) -> bool:
-    """Whether the first step of an increment can be placed, and the free resources suffice for all of it."""
-    row = public.settings.kinds[public.jobs[public.window[k]].kind]
-    if workers * row.worker_cpu + servers * row.server_cpu > public.cpu_free:
-        return False
-    return workers * row.worker_gpu <= public.gpu_free and may_grow(public, k, _role_of(servers, workers))
 
 
 @kernel

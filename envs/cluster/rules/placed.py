@@ -18,16 +18,11 @@ from typing import Any
 import numpy as np
 
 from psgym.envs.cluster.jit import int64, kernel
-from psgym.envs.cluster.jobs import _neighbours as neighbours_of
-from psgym.envs.cluster.jobs import nodes_of
-from psgym.envs.cluster.moves import STOP, grow
+from psgym.envs.cluster.jobs import neighbours_of, nodes_of
+from psgym.envs.cluster.moves import STOP, first_task, grow, growth_fits
 from psgym.envs.cluster.rules import priority
 from psgym.envs.cluster.rules.allocation import LOOK_AHEAD
-from psgym.envs.cluster.rules.priority import _first_task as first_task
-from psgym.envs.cluster.rules.priority import _fits as growth_fits
-from psgym.envs.cluster.rules.priority import _restart as restart_seconds
-from psgym.envs.cluster.rules.priority import _worth_of_job as worth_of_job
-from psgym.envs.cluster.rules.priority import congestion
+from psgym.envs.cluster.rules.priority import congestion, restart_seconds, worth_of_job
 from psgym.envs.cluster.speed import curve
 
 WEIGHTS = (

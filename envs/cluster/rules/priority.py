@@ -21,8 +21,7 @@ import numpy as np
 
 from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
-from psgym.envs.cluster.moves import BOTH, STOP, grow, may_grow
-from psgym.envs.cluster.placement import SERVER, WORKER
+from psgym.envs.cluster.moves import STOP, first_task, grow, growth_fits
 from psgym.envs.cluster.rules.allocation import LOOK_AHEAD
 from psgym.envs.cluster.speed import curve, remaining_at_one_each
 
@@ -64,7 +63,7 @@ def congestion(public: Any) -> float:
 
 
 @kernel
-def _restart(job: Any, servers: int, workers: int, pause: float) -> float:
+def restart_seconds(job: Any, servers: int, workers: int, pause: float) -> float:
     """What it costs to run at an allocation: a restart, if it is not that of the last plan (s)."""
     return 0.0 if servers == job.last_servers and workers == job.last_workers else pause
 
@@ -84,25 +83,8 @@ def next_priority(public: Any, parameters: Any) -> int:
     for k in range(public.window_count):
         servers, workers, score, end = _best_increment(public, k, parameters, crowd)
         if servers + workers > 0 and (score > highest or (score == highest and end < soonest)):
-            best, highest, soonest = 1 + 3 * k + _first_task(servers, workers), score, end
+            best, highest, soonest = 1 + 3 * k + first_task(servers, workers), score, end
     return best
-
-
-@kernel
-def _first_task(servers: int, workers: int) -> int:
-    """What an increment starts with: both kinds of task, if it has both."""
-    if servers > 0 and workers > 0:
-        return BOTH
-    return SERVER if servers > 0 else WORKER
-
-
-@kernel
-def _fits(public: Any, k: int, servers: int, workers: int) -> bool:
-    """Whether the first step of an increment can be placed, and the free resources suffice for all of it."""
-    row = public.settings.kinds[public.jobs[public.window[k]].kind]
-    if workers * row.worker_cpu + servers * row.server_cpu > public.cpu_free:
-        return False
-    return workers * row.worker_gpu <= public.gpu_free and may_grow(public, k, _first_task(servers, workers))
 
 
 @kernel
@@ -120,10 +102,10 @@ def _best_increment(public: Any, k: int, parameters: Any, crowd: float) -> tuple
     if settings.restart_cost:
         pause = parameters[RESTART] * 0.5 * (settings.min_restart_seconds + settings.max_restart_seconds)
     price = parameters[COST] + parameters[COST_CONGESTED] * crowd
-    base = _worth_of_job(public, job, parameters, crowd)
+    base = worth_of_job(public, job, parameters, crowd)
     left = (job.samples - job.done) / job.ratio
     now = nominal_speed(public, job, job.servers, job.workers)
-    restart = _restart(job, job.servers, job.workers, pause)
+    restart = restart_seconds(job, job.servers, job.workers, pause)
     most_servers = min(LOOK_AHEAD, settings.max_servers - job.servers)
     most_workers = min(LOOK_AHEAD, settings.max_workers - job.workers)
     steps = (most_servers + 1) * (most_workers + 1)
@@ -134,12 +116,12 @@ def _best_increment(public: Any, k: int, parameters: Any, crowd: float) -> tuple
             servers, workers = job.last_servers - job.servers, job.last_workers - job.workers
             if pause == 0.0 or servers < 0 or workers < 0 or servers + workers == 0:
                 continue
-        if not _fits(public, k, servers, workers):
+        if not growth_fits(public, k, servers, workers):
             continue
         then = nominal_speed(public, job, job.servers + servers, job.workers + workers)
         if then <= 0.0:
             continue
-        again = _restart(job, job.servers + servers, job.workers + workers, pause)
+        again = restart_seconds(job, job.servers + servers, job.workers + workers, pause)
         # Time to the end after the increment over that before it; exactly now / then where nothing restarts.
         gain = 1.0 - (now / then) * (1.0 + again * then / left) / (1.0 + restart * now / left)
         within = job.servers + servers <= job.last_servers and job.workers + workers <= job.last_workers
@@ -155,7 +137,7 @@ def _best_increment(public: Any, k: int, parameters: Any, crowd: float) -> tuple
 
 
 @kernel
-def _worth_of_job(public: Any, job: Any, parameters: Any, crowd: float) -> float:
+def worth_of_job(public: Any, job: Any, parameters: Any, crowd: float) -> float:
     """The part of the logarithm of a score that all increments of a job share."""
     seconds, slot = remaining_at_one_each(public, job), public.settings.slot_seconds
     left = max(1.0, seconds) / slot
@@ -208,7 +190,7 @@ def _plan(public: Any, parameters: Any, codes: Any) -> None:
         best = -1
         for k in range(count):
             # A task placed elsewhere leaves a job's scores as they are, and can only make an increment not fit.
-            if servers[k] + workers[k] > 0 and not _fits(public, k, servers[k], workers[k]):
+            if servers[k] + workers[k] > 0 and not growth_fits(public, k, servers[k], workers[k]):
                 servers[k], workers[k], scores[k], ends[k] = _best_increment(public, k, parameters, crowd)
             if servers[k] + workers[k] == 0:
                 continue
@@ -216,7 +198,7 @@ def _plan(public: Any, parameters: Any, codes: Any) -> None:
                 best = k
         if best < 0:
             return
-        codes[decision] = 1 + 3 * best + _first_task(servers[best], workers[best])
+        codes[decision] = 1 + 3 * best + first_task(servers[best], workers[best])
         codes[decision + 1] = STOP
         grow(public, codes[decision])
         servers[best], workers[best], scores[best], ends[best] = _best_increment(public, best, parameters, crowd)
