@@ -271,10 +271,10 @@ def main() -> None:
         if not arguments.only or name in arguments.only:
             done = results.setdefault(name, {})
             measure(name, minutes, load(arguments.data), done, save, arguments.seeds, arguments.fits)
-    print(summary({name: seeds for name, seeds in results.items() if seeds and name not in HELD_OUT}))
-    held_out = {name: results[name] for name in HELD_OUT if results.get(name)}
-    if held_out:
-        print("\nHeld out:\n\n" + summary(held_out))
+    for title, held_out in (("Used while developing", False), ("Held out", True)):
+        chosen = {name: seeds for name, seeds in results.items() if seeds and (name in HELD_OUT) == held_out}
+        if chosen:
+            print(f"\n{title}:\n\n{summary(chosen)}")
 
 
 if __name__ == "__main__":
