@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import psgym
-from psgym.agents.cli import COMMANDS
+from psgym.agents.flags import COMMANDS
 from psgym.envs import VIEWS
 
 assert psgym.__version__

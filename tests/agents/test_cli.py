@@ -105,6 +105,8 @@ def test_flags_win_over_a_file_of_settings(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "mine.json").write_text(json.dumps({"algo": "a2c", "steps": 77, "seed": 5, "cluster": {"load": 0.1}}))
     found = recorded_training(["train", "--config", "mine.json", "--seed", "6"], monkeypatch)["training"]
     assert (found.algo, found.steps, found.seed, found.cluster) == ("a2c", 77, 6, {"load": 0.1})
+    joined = recorded_training(["train", "--config=mine.json", "--seed", "6"], monkeypatch)["training"]
+    assert joined == found
 
 
 def test_a_training_keeps_the_forecaster_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
