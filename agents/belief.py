@@ -18,11 +18,11 @@ from psgym.envs.cluster.chance import NODE_REPAIR, SERVER_REPAIR, geometric, poi
 from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.records import HORIZONS
-from psgym.envs.cluster.rules.priority import nominal_speed
+from psgym.envs.cluster.rules.priority import last_nodes
 from psgym.envs.cluster.scenario import _draw_job as draw_job
 from psgym.envs.cluster.scenario import _rank as rank
 from psgym.envs.cluster.scenario import _zipf_weights as zipf_weights
-from psgym.envs.cluster.speed import curve, remaining_at_one_each
+from psgym.envs.cluster.speed import curve, estimated_speed, remaining_at_one_each
 
 _NEAR, _MIDDLE, _FAR = HORIZONS
 _BAND = 2.563
@@ -172,24 +172,11 @@ def _draw_coefficients(public: Any, job: Any, truth: Any, rng: Any) -> None:
     servers, workers = job.last_servers, job.last_workers
     if job.observed_speed <= 0.0 or servers == 0 or workers == 0:
         return
-    spread = settings.spread_penalty * max(0, _last_nodes(job) - 1) if settings.spread_cost else 0.0
+    spread = settings.spread_penalty * max(0, last_nodes(job) - 1) if settings.spread_cost else 0.0
     speed = curve(settings.kinds[job.kind], job.mode, servers, workers, spread, truth.multiplier)
-    scale = speed / (job.ratio * nominal_speed(public, job, servers, workers))  # speed falls as all of them grow
+    scale = speed / estimated_speed(public, job, servers, workers)  # speed falls as all of them grow
     for c in range(truth.multiplier.shape[0]):
         truth.multiplier[c] *= scale
-
-
-@kernel
-def _last_nodes(job: Any) -> int:
-    """Number of distinct nodes of the job's last plan."""
-    count = 0
-    for k in range(job.last_workers + job.last_servers):
-        node = _last_node(job, k)
-        new = True
-        for m in range(k):
-            new = new and _last_node(job, m) != node
-        count += 1 if new else 0
-    return count
 
 
 @kernel

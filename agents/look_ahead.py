@@ -22,7 +22,7 @@ from psgym.agents.policy import Actions, BoundPolicy, EpisodeGenerators
 from psgym.agents.priorities import PrioritySet
 from psgym.envs.cluster.decide import COMMIT
 from psgym.envs.cluster.moves import STOP
-from psgym.envs.cluster.rules.priority import PARAMETERS, plan_at_once
+from psgym.envs.cluster.rules.priority import WEIGHTS, plan_at_once
 from psgym.envs.simulation import Simulation
 
 VARIATIONS: tuple[dict[str, float], ...] = (
@@ -73,9 +73,7 @@ class LookAheadPolicy(BoundPolicy):
             raise ValueError("the look-ahead policy decides the allocation alone: give it an Allocation environment")
         if not variations or variations[0]:
             raise ValueError("the first variation must be the base itself, {}")
-        self._candidates = np.array(
-            [[base.parameters[name] + change.get(name, 0.0) for name in PARAMETERS] for change in variations]
-        )
+        self._candidates = np.array([base.array + [change.get(name, 0.0) for name in WEIGHTS] for change in variations])
         self._futures, self._slots, self._doubt, self._oracle = (1 if oracle else futures), slots, doubt, oracle
         self._generators = EpisodeGenerators(self.simulation, seed)
         self._first = int(settings["first_allocation"])

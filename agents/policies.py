@@ -17,7 +17,7 @@ from psgym.agents.priorities import STICKY, PrioritySet, nearest_set, shipped_se
 from psgym.agents.replica_policies import KINDS, LADDER, make_rung
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import COMMIT, next_actions
-from psgym.envs.cluster.rules.priority import extend_actions
+from psgym.envs.cluster.rules.priority import extend_actions, make_memory
 from psgym.envs.views import ALLOCATION, CAPACITY, CLUSTER, REPLICAS, VIEWS
 
 if TYPE_CHECKING:
@@ -73,16 +73,17 @@ class RulePolicy(BoundPolicy):
 class PriorityPolicy(BoundPolicy):
     """The priority rule for the allocation, with a rule of each other part that the agent decides."""
 
-    def __init__(self, env: Any, parameters: NDArray[np.float64], capacity: int = 0, replicas: int = 0) -> None:
-        """Binds a set of parameters, shape ``(10,)``, and codes of rules to an environment."""
+    def __init__(self, env: Any, weights: NDArray[np.float64], capacity: int = 0, replicas: int = 0) -> None:
+        """Binds weights, shape ``(19,)``, and codes of rules to an environment."""
         super().__init__(env)
         self._others = (capacity, replicas, ALLOCATION_NAMES["do-nothing"])
-        self._parameters = np.tile(parameters, (self.simulation.count, 1))
+        self._weights = np.tile(weights, (self.simulation.count, 1))
+        self._memory = make_memory(self.simulation.count, self.simulation.config.window)
 
     def decide(self, actions: Actions) -> None:
         """Asks the rules of the other parts, and when they are content the priority rule."""
         next_actions(self.simulation.states, *self._others, actions)
-        extend_actions(self.simulation.states, self._parameters, actions)
+        extend_actions(self.simulation.states, self._weights, self._memory, actions)
 
 
 class RandomPolicy(BoundPolicy):

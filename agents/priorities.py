@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from psgym.agents.files import write_atomically
 from psgym.envs.cluster.config import INITIAL_PLANS, ClusterConfig
-from psgym.envs.cluster.rules.priority import PARAMETERS
+from psgym.envs.cluster.rules.priority import PARAMETERS, WEIGHTS
 from psgym.envs.presets import PRESETS
 
 SHIPPED = Path(__file__).parent / "configs" / "priority.json"
@@ -42,8 +42,8 @@ class PrioritySet:
 
     @property
     def array(self) -> NDArray[np.float64]:
-        """The parameters in the order that the rule takes them."""
-        return np.array([self.parameters[name] for name in PARAMETERS])
+        """All weights in the order that the rule takes them; those that know where tasks will sit are zero."""
+        return np.array([self.parameters.get(name, 0.0) for name in WEIGHTS])
 
 
 STICKY = PrioritySet(dict(zip(PARAMETERS, (1.0, 0.0, -1.0, 0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0), strict=True)))

@@ -16,13 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.files import write_atomically
-from psgym.agents.policies import PolicyError, part_names
-from psgym.agents.policy import Actions, BoundPolicy
+from psgym.agents.policies import PolicyError, PriorityPolicy, part_names
 from psgym.agents.priorities import nearest_set
 from psgym.envs.cluster.config import ClusterConfig
-from psgym.envs.cluster.decide import next_actions
-from psgym.envs.cluster.rules.placed import WEIGHTS, extend_placed
-from psgym.envs.cluster.rules.priority import PARAMETERS
+from psgym.envs.cluster.rules.priority import WEIGHTS
 
 READ = {
     "capacity": ("reactive_headroom", "forecast_quantile"),
@@ -97,23 +94,15 @@ def rule_codes(view_id: str, beside: str) -> tuple[int, int]:
 
 def start_weights(config: ClusterConfig) -> NDArray[np.float64]:
     """The weights at which the scorer is the tuned priority rule for a cluster."""
-    tuned = nearest_set(config).parameters
-    return np.array([tuned[name] if name in PARAMETERS else 0.0 for name in WEIGHTS])
+    return nearest_set(config).array
 
 
-class ScorerPolicy(BoundPolicy):
-    """Decides by a scorer's weights."""
+class ScorerPolicy(PriorityPolicy):
+    """Decides by a scorer's weights, after the rules beside them."""
 
     def __init__(self, env: Any, scorer: Scorer) -> None:
         """Binds a scorer to an environment."""
-        super().__init__(env)
-        self._codes = rule_codes(scorer.env, scorer.beside)
-        self._weights = np.tile(scorer.array, (self.simulation.count, 1))
-
-    def decide(self, actions: Actions) -> None:
-        """Asks the rules beside, and when they are content the scorer."""
-        next_actions(self.simulation.states, *self._codes, 0, actions)
-        extend_placed(self.simulation.states, self._weights, actions)
+        super().__init__(env, scorer.array, *rule_codes(scorer.env, scorer.beside))
 
 
 def read_scorer(path: Path) -> Scorer:

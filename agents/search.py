@@ -26,7 +26,7 @@ from psgym.agents.policies import REFERENCES
 from psgym.agents.scorer import Scorer, needed_fields, rule_codes, start_weights, write_scorer
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.decide import next_actions
-from psgym.envs.cluster.rules.placed import WEIGHTS, plan_placed
+from psgym.envs.cluster.rules.priority import WEIGHTS, plan_at_once
 from psgym.envs.settings import make_config
 from psgym.envs.vector import ClusterVectorEnv
 from psgym.envs.views import VIEWS
@@ -118,7 +118,7 @@ class Searcher:
         infos: Mapping[str, Any] = {}
         while not over.all():
             self._decide_beside(env, over.copy())
-            plan_placed(env.simulation.states, weights, codes)
+            plan_at_once(env.simulation.states, weights, codes)
             _, _, terminated, truncated, infos = env.step(commit)
             over = terminated | truncated
         return np.asarray(infos[VIEWS[self._view].primary]).reshape(members, count)

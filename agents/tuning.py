@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from psgym.agents.evaluation import Days, make_days
 from psgym.agents.files import write_atomically
 from psgym.agents.priorities import STICKY, PrioritySet, write_priorities
-from psgym.envs.cluster.rules.priority import PARAMETERS, plan_at_once
+from psgym.envs.cluster.rules.priority import PARAMETERS, WEIGHTS, plan_at_once
 from psgym.envs.views import ALLOCATION
 
 Array = NDArray[np.float64]
@@ -68,7 +68,8 @@ def mean_completion(days: Days, parameters: Array, initial: str) -> Array:
     rows, count = len(parameters), len(days.seeds)
     env = replace(days, seeds=list(days.seeds) * rows).make(initial=initial)
     env.reset(seed=list(days.seeds) * rows)
-    each = np.repeat(parameters, count, axis=0)
+    weights = np.pad(parameters, ((0, 0), (0, len(WEIGHTS) - len(PARAMETERS))))
+    each = np.repeat(weights, count, axis=0)
     commit, over = np.zeros(rows * count, np.int64), np.zeros(rows * count, np.bool_)
     codes = np.zeros((rows * count, env.config.max_decisions_per_slot + 1), np.int64)
     infos: Mapping[str, Any] = {}
@@ -126,7 +127,8 @@ def tune(
 
 def _load(path: Path, tuning: Tuning) -> dict[str, Any]:
     if not path.exists():
-        return {"tuning": asdict(tuning), "centres": [STICKY.array.tolist()], "spread": list(SPREAD), "best": []}
+        start = [STICKY.parameters[name] for name in PARAMETERS]
+        return {"tuning": asdict(tuning), "centres": [start], "spread": list(SPREAD), "best": []}
     search: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if search["tuning"] != asdict(tuning):
         differ = [name for name, value in asdict(tuning).items() if search["tuning"].get(name) != value]

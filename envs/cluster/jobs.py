@@ -302,3 +302,11 @@ def dominant_share(settings: Any, kind: int, servers: int, workers: int) -> floa
     cpu = (workers * row.worker_cpu + servers * row.server_cpu) / (settings.nodes * settings.node_cpu)
     gpu = workers * row.worker_gpu / max(1, settings.nodes * settings.node_gpu)
     return max(cpu, gpu)
+
+
+@kernel
+def count_demand(public: Any) -> None:
+    """Adds up what one server and one worker for each unfinished job take, as dominant shares of the cluster."""
+    public.demand = 0.0
+    for k in range(public.active_count):
+        public.demand += dominant_share(public.settings, public.jobs[public.active[k]].kind, 1, 1)

@@ -257,6 +257,7 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("window", "i8", (config.window,)),
             ("candidate", "i8", (config.candidates,)),
             ("window_left", "f8", (config.window,)),  # scratch: remaining times while the window is chosen (s)
+            ("demand", "f8"),  # dominant shares that one server and one worker for each unfinished job take
             ("waiting", "i8"),  # jobs of the window without a worker or without a server
             ("cpu_free", "i8"),  # of all nodes that take tasks
             ("gpu_free", "i8"),

@@ -12,6 +12,7 @@ from psgym.envs.cluster.jobs import (
     admit_arrivals,
     ask_for_data,
     close_jobs,
+    count_demand,
     make_progress,
     settle_plan,
     strike_failed_nodes,
@@ -141,6 +142,7 @@ def open_slot(state: Any, scenario: Any) -> None:
     if settings.decides_capacity or settings.capacity_rule == FORECAST:
         learn_need(public)
     recount_fits(public)
+    count_demand(public)
     choose_window(public)
     announce_bursts(state, scenario)
     choose_candidates(public)

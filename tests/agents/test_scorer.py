@@ -1,4 +1,4 @@
-"""The scorer: the priority rule is one of its points, a search can go on, its files are plain and are one policy."""
+"""The scorer: it sees where tasks sit, a search can go on, its files are plain and are one policy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from psgym.agents.evaluation import make_days, run_policy
 from psgym.agents.interruption import Interrupted
 from psgym.agents.learned import learned_candidates, trained_config
 from psgym.agents.models import ModelError
-from psgym.agents.policies import PolicyError, PriorityPolicy
-from psgym.agents.priorities import shipped_sets
+from psgym.agents.policies import PolicyError
 from psgym.agents.scorer import Scorer, ScorerPolicy, is_scorer, read_scorer, start_weights, write_scorer
 from psgym.agents.search import Search, Searcher, train_scorer
 from psgym.agents.training import Training
 from psgym.envs import ClusterVectorEnv
-from psgym.envs.cluster.rules.placed import WEIGHTS
-from psgym.envs.cluster.rules.priority import PARAMETERS
+from psgym.envs.cluster.rules.priority import WEIGHTS
 from psgym.envs.presets import PRESETS
 
 ALLOCATION, CLUSTER = "psgym/Allocation-v0", "psgym/Cluster-v0"
@@ -33,17 +31,6 @@ def training(view_id: str = ALLOCATION, seed: int = 0) -> Training:
     return Training(
         view_id, "cem-scorer", seed=seed, cluster={"load": 0.1}, recipe={"teacher": teacher, "search": SHORT}
     )
-
-
-def test_the_priority_rule_is_one_of_its_points() -> None:
-    env = ClusterVectorEnv(4, ALLOCATION, preset="contended", initial="empty")
-    observations, _ = env.reset(seed=3)
-    rule, point = PriorityPolicy(env, shipped_sets()["contended"].array), ScorerPolicy(env, Scorer(ALLOCATION, START))
-    assert WEIGHTS[: len(PARAMETERS)] == PARAMETERS
-    for _ in range(600):
-        actions, _ = rule.predict(observations)
-        np.testing.assert_array_equal(point.predict(observations)[0], actions)
-        observations, *_ = env.step(actions)
 
 
 def test_a_preference_for_its_own_nodes_spreads_jobs_less() -> None:
