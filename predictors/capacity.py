@@ -35,7 +35,10 @@ class CapacityPlanner:
     The need h slots ahead is at most E + k_h s_h (E / level)^p with probability `quantile`: E is the expected need, s_h
     the exponentially weighted mean absolute error at that horizon, and k_h a tracked quantile of the error in units of
     it, which moves out when it was missed and in when it was not (see `psgym.predictors.calibration`). Errors count
-    when they are realised.
+    when they are realised; h slots ahead they overlap and come late, so the steps fall with the fourth root of h.
+
+    Bursts last, so E is first corrected by what is left h slots later of the last one-step error, as far as earlier
+    errors have shown that they last (see `add_lasting_error`).
 
     Capacity grows on the forecast and shrinks only on what was observed: the target is the larger of the largest
     quantile over the lead time and the largest need observed in the last `cooldown` slots.
@@ -48,6 +51,8 @@ class CapacityPlanner:
         gamma: step of the tracked quantile, in mean absolute errors.
         half_life: slots after which the weight of an error halves.
         power: p, how the error grows with the expected need: 0 not at all, 1 in proportion, 1/2 as for counts.
+        correct: whether the expected need is corrected by the last error; False takes it as it is, as the simulator
+            does, whose expected need holds the present one already.
     """
 
     def __init__(
@@ -59,10 +64,11 @@ class CapacityPlanner:
         gamma: float = GAMMA,
         half_life: float = HALF_LIFE,
         power: float = POWER,
+        correct: bool = True,
     ) -> None:
         self.node = np.atleast_1d(np.asarray(node, np.float64))
         self.quantile, self.lead, self.cooldown = quantile, int(lead), int(cooldown)
-        self.gamma, self.half_life, self.power = gamma, half_life, power
+        self.gamma, self.half_life, self.power, self.correct = gamma, half_life, power, correct
         if not 0.0 < quantile < 1.0:
             raise ValueError(f"quantile={quantile}: must be between 0 and 1")
         if self.lead < 1 or self.cooldown < 1:
@@ -76,6 +82,11 @@ class CapacityPlanner:
             "level": np.zeros((2, resources)),
             "ring": np.zeros((self.lead, self.lead, resources, 3)),
             "observed": np.zeros((self.cooldown, resources)),
+        }
+        self.lasting = {
+            "products": np.zeros((self.lead + 1, resources)),
+            "errors": np.zeros((self.lead, resources)),
+            "issued": np.zeros((self.lead, self.lead, resources)),
         }
 
     def plan(self, observed: ArrayLike, expected: ArrayLike) -> CapacityPlan:
@@ -97,11 +108,12 @@ class CapacityPlanner:
             )
         if not (np.isfinite(now).all() and np.isfinite(ahead).all() and now.min() >= 0.0 and ahead.min() >= 0.0):
             raise ValueError(f"observed {now} and expected {ahead}: finite values >= 0")
+        retention = 0.5 ** (1.0 / self.half_life)
+        if self.correct:
+            ahead = ahead.copy()
+            add_lasting_error(self.state["clock"], *self.lasting.values(), now, ahead, retention)
         need, target = np.empty_like(ahead), np.empty(len(self.node))
-        plan_step(
-            *self.state.values(), now, ahead, self.quantile, self.gamma,
-            0.5 ** (1.0 / self.half_life), self.power, need, target,
-        )  # fmt: skip
+        plan_step(*self.state.values(), now, ahead, self.quantile, self.gamma, retention, self.power, need, target)
         return CapacityPlan(need, target, nodes_for(target, self.node))
 
     def __repr__(self) -> str:
@@ -129,6 +141,41 @@ def nodes_for(target: NDArray, node: NDArray) -> int:
 
 
 @numba.njit(cache=True)
+def add_lasting_error(
+    clock: NDArray, products: NDArray, errors: NDArray, issued: NDArray,
+    now: NDArray, expected: NDArray, retention: float,
+) -> None:  # fmt: skip
+    """Adds to the expected need what the last one-step error says of it.
+
+    The error h slots ahead is regressed on the one-step error of the slot from which it was forecast: the coefficient
+    is sum e(t) e_h(t + h) / sum e(t)^2 over what is realised, with exponential forgetting, within -1..1. It is near 0
+    where the forecast leaves nothing but noise, and large where bursts of need outlast a slot.
+
+    Args:
+        clock: slots so far, shape [1]; not changed.
+        products: sums of squares (row 0) and of products h slots apart (row h), shape [1 + lead, R].
+        errors: last one-step errors, shape [lead, R]. issued: expected needs of the last slots before they were
+            corrected, shape [lead, lead, R]. All three are the state and are changed in place.
+        now: need of the slot that has ended, shape [R].
+        expected: mean need ahead, shape [lead, R]; changed in place.
+        retention: share of the sums kept per slot.
+    """
+    lead, resources, t = expected.shape[0], expected.shape[1], clock[0]
+    for r in range(resources):
+        error = now[r] - issued[(t - 1) % lead, 0, r] if t > 0 else 0.0
+        for h in range(1, min(t - 1, lead) + 1):
+            late = now[r] - issued[(t - h) % lead, h - 1, r]
+            products[h, r] = retention * products[h, r] + late * errors[(t - h) % lead, r]
+        products[0, r] = retention * products[0, r] + error * error
+        errors[t % lead, r] = error
+        for k in range(lead):
+            issued[t % lead, k, r] = expected[k, r]
+            if products[0, r] > 0.0:
+                share = min(max(products[k + 1, r] / products[0, r], -1.0), 1.0)
+                expected[k, r] = max(expected[k, r] + share * error, 0.0)
+
+
+@numba.njit(cache=True)
 def plan_step(
     clock: NDArray, score: NDArray, scale: NDArray, level: NDArray, ring: NDArray, observed: NDArray,
     now: NDArray, expected: NDArray, quantile: float, gamma: float, retention: float, power: float,
@@ -148,6 +195,7 @@ def plan_step(
     lead, resources, t = score.shape[0], score.shape[1], clock[0]
     for r in range(resources):
         for h in range(1, min(t, lead) + 1):
+            step = gamma / math.sqrt(math.sqrt(h))
             k, slot = h - 1, (t - h) % lead
             mean, bound, unit = ring[slot, k, r, 0], ring[slot, k, r, 1], ring[slot, k, r, 2]
             # A running mean until the half-life has passed, so that the first error does not set the scale for long.
@@ -155,7 +203,7 @@ def plan_step(
             error = abs(now[r] - mean) / unit
             # One burst must not set the scale for days.
             scale[k, r] += weight * (min(error, MAX_ERROR * scale[k, r] if t > 10 * h else error) - scale[k, r])
-            score[k, r] += gamma * ((1.0 if now[r] > bound else 0.0) - (1.0 - quantile))
+            score[k, r] += step * ((1.0 if now[r] > bound else 0.0) - (1.0 - quantile))
         level[0, r] = retention * level[0, r] + now[r]
         level[1, r] = retention * level[1, r] + 1.0
         usual = level[0, r] / level[1, r] + SCALE_FLOOR

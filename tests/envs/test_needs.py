@@ -53,7 +53,7 @@ def test_the_record_learns_what_the_classes_of_predictors_would(env: CapacityEnv
     env.reset(seed=3)
     public = env.public[0]
     settings, planner = public["settings"], public["planner"]
-    ours = CapacityPlanner([8.0, 2.0], quantile=env.config.forecast_quantile, lead=1, cooldown=1)
+    ours = CapacityPlanner([8.0, 2.0], quantile=env.config.forecast_quantile, lead=1, cooldown=1, correct=False)
     demand = EWMADemand(settings["mean_request"])
     keep = 0.5 ** (300.0 / VOLUME_HALF_LIFE_SECONDS)
     arrived, traffic, known = PRIOR_SLOTS * env.config.arrivals_per_slot, PRIOR_SLOTS, 0
