@@ -26,13 +26,13 @@ class Common:
     seed: int = 0
     """Seed of everything: training, validation and test days follow from it and never meet."""
     traffic: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """CSV file (plain or .gz) of counts per interval that drive the arrivals; None: synthetic traffic."""
+    """CSV file (plain, .gz or .zst) of counts per interval that drive the arrivals; None: synthetic traffic."""
     traffic_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Column of the traffic file; None: `value`, or the only one that can be meant."""
     jobs: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """CSV file (plain, .gz or .zst) of jobs that arrive instead of synthetic ones; None: synthetic jobs."""
     accesses: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """CSV file (plain or .gz) of accesses to objects that drives the popularity of datasets; None: Zipf's law."""
+    """CSV file (plain, .gz or .zst) of accesses to objects that drives the popularity of datasets; None: Zipf's law."""
     accesses_column: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Column of the objects; None: `object`. An optional column `timestamp` says when."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None

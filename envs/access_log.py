@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.envs.trace_files import TraceError, open_trace
+from psgym.envs.trace_files import NUMBER, TraceError, open_trace
 
 UNTIMED_SECONDS = 10.0
 """A log without times is taken to hold an access every so many seconds."""
@@ -31,7 +30,6 @@ MAX_LINE = 65_536
 SEPARATOR = "|"
 """Objects in one cell that are accessed together; an empty cell accesses none."""
 
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 Part = Literal["train", "validation", "test"]
 _BOUNDS: dict[str, tuple[float, float]] = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}
@@ -177,7 +175,7 @@ def _columns(place: str, header: list[str], column: str) -> tuple[int, int | Non
 
 
 def _time(cell: str, place: str) -> float:
-    if _NUMBER.fullmatch(cell):
+    if NUMBER.fullmatch(cell):
         seconds = float(cell)
         if np.isfinite(seconds):
             return seconds

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import math
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.envs.trace_files import TraceError, open_trace
+from psgym.envs.trace_files import NUMBER, TraceError, open_trace
 
-# Only what every program means by a number: float() would also take "1_000", "nan", "inf" and digits of any script.
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _MAX_COUNT = 2.0**53  # above it a float cannot tell neighbouring whole numbers apart
 
 
@@ -101,7 +98,7 @@ def _choose_columns(place: str, header: list[str], column: str | None, first: li
     """Return the positions of the times and of the counts."""
     if len(set(header)) < len(header):
         raise TraceError(f"{place}: two columns have the same name: {', '.join(header)}")
-    if _NUMBER.fullmatch(header[-1]):
+    if NUMBER.fullmatch(header[-1]):
         raise TraceError(f"{place}: {header[-1]!r} is a value: the file needs a header, such as timestamp,value")
     time_at = header.index("timestamp") if "timestamp" in header else 0
     others = [name for k, name in enumerate(header) if k != time_at]
@@ -113,7 +110,7 @@ def _choose_columns(place: str, header: list[str], column: str | None, first: li
 
 def _default_column(place: str, header: list[str], others: list[str], first: list[str]) -> str:
     """Return the column ``value``, else the only one besides the times, else the only one that begins with a number."""
-    numbers = [name for name, cell in zip(header, first, strict=False) if name in others and _NUMBER.fullmatch(cell)]
+    numbers = [name for name, cell in zip(header, first, strict=False) if name in others and NUMBER.fullmatch(cell)]
     for candidates in (["value"] if "value" in others else [], others, numbers):
         if len(candidates) == 1:
             return candidates[0]
@@ -133,7 +130,7 @@ def _parse_time(cell: str, place: str) -> int:
 
 def _parse_count(cell: str, place: str) -> float:
     """Return a number from 0 to `_MAX_COUNT`."""
-    if not _NUMBER.fullmatch(cell):
+    if not NUMBER.fullmatch(cell):
         raise TraceError(f"{place}: {cell!r} is not a number")
     count = float(cell)
     if not 0 <= count <= _MAX_COUNT:

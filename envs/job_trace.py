@@ -4,18 +4,20 @@ Three forms of CSV are told apart by their headers:
 
 * ``philly``: ``submit_time, duration_s, num_gpus, vc``, the form in which the artifact of Sia (SOSP 2023) holds
   Microsoft's Philly trace;
-* ``openb``: ``num_gpu, creation_time, deletion_time, scheduled_time`` and more, Alibaba's pods of 2023;
+* ``openb``: ``num_gpu, creation_time, deletion_time, scheduled_time`` and more, the pods of Alibaba's trace of 2023
+  (``openb_pod_list_*.csv`` of github.com/alibaba/clusterdata);
 * ``generic``: ``arrival, duration`` and, where known, ``workers``, ``group``, ``kind`` and ``mode``.
 
-Pandas parses a file in pieces; what is kept are 32 bytes a job.
+Pandas parses a file in pieces; what is kept are 28 bytes a job.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.kinds import KINDS
-from psgym.envs.trace_files import TraceError, open_trace
-from psgym.envs.traces import Traffic
+from psgym.envs.trace_files import NUMBER, TraceError, open_trace
+from psgym.envs.traced_traffic import Traffic
 
 CHUNK_ROWS = 50_000
 MAX_JOBS = 20_000_000
@@ -33,7 +35,6 @@ MAX_SECONDS = 1e9
 """Longest duration that is believed (s)."""
 UNKNOWN = -1
 
-_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _MODES = ("sync", "async")
 
 
@@ -129,12 +130,28 @@ class JobTrace:
         )
 
 
+@dataclass
+class _Met:
+    """What the pieces of a file have held so far."""
+
+    groups: dict[str, int] = field(default_factory=dict)
+    """Number of each group, by name."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Rows that were left out, by reason."""
+    first_end: float = math.inf
+    """When the first job ended (s); infinite in forms that tell durations instead."""
+
+
 def read_jobs(path: str | Path, chunk_rows: int = CHUNK_ROWS) -> JobTrace:
     """Read a trace of jobs, plain, gzipped or compressed with Zstandard.
 
     Times are ISO 8601 (UTC without an offset) or numbers of seconds; durations are seconds. Rows may be in any order.
     Jobs that never started, had not ended, or ran for no time are left out and counted. Cells that a row lacks at its
     end are empty ones.
+
+    A list of pods (``openb``) begins with those that were running when its record began, however long before that they
+    were submitted: of all that had ended by then nothing is known. So what was submitted before the first end in the
+    file is left out too.
 
     Args:
         path: The file; UTF-8 with a header.
@@ -144,25 +161,31 @@ def read_jobs(path: str | Path, chunk_rows: int = CHUNK_ROWS) -> JobTrace:
         TraceError: If the file cannot be read, has none of the forms, or holds a row or a cell that does not fit; the
             message names file, line, column and value.
     """
-    path = Path(path)
-    groups: dict[str, int] = {}
-    dropped: Counter[str] = Counter()
+    path, met = Path(path), _Met()
     parts: list[dict[str, NDArray[Any]]] = []
     count, form = 0, None
     for table in _chunks(path, chunk_rows):
         form = form or _form(path, list(table.columns))
-        part = _parse(path, form, table, groups, dropped)
+        part = _parse(path, form, table, met)
         count += len(part["seconds"])
         if count > MAX_JOBS:
             raise TraceError(f"{path}: more than {MAX_JOBS:,} jobs; split the file")
         parts.append(part)
-    if form is None or not count:
-        why = f" but those that were left out: {_counted(dropped)}" if dropped else ""
+    columns = _in_order(parts, met) if parts else {}
+    if form is None or not len(columns["seconds"]):
+        why = f" but those that were left out: {_counted(met.dropped)}" if met.dropped else ""
         raise TraceError(f"{path}: there is no job in the file{why}")
+    return JobTrace(**columns, form=form.name, source=path.name, dropped=dict(met.dropped))
+
+
+def _in_order(parts: list[dict[str, NDArray[Any]]], met: _Met) -> dict[str, NDArray[Any]]:
+    """Return the jobs of all pieces in order of arrival, without those from before the record."""
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(columns["seconds"], kind="stable")
-    columns = {name: values[order] for name, values in columns.items()}
-    return JobTrace(**columns, form=form.name, source=path.name, dropped=dict(dropped))
+    early = 0 if math.isinf(met.first_end) else int((columns["seconds"] < met.first_end).sum())
+    if early:
+        met.dropped["submitted before the record began"] = early
+    return {name: values[order[early:]] for name, values in columns.items()}
 
 
 def _counted(dropped: Mapping[str, int]) -> str:
@@ -199,9 +222,7 @@ def _form(path: Path, header: list[str]) -> _Form:
     raise TraceError(f"{path}:1: no form of job trace has the columns {', '.join(header)}; there are: {forms}{meant}")
 
 
-def _parse(
-    path: Path, form: _Form, table: Any, groups: dict[str, int], dropped: Counter[str]
-) -> dict[str, NDArray[Any]]:
+def _parse(path: Path, form: _Form, table: Any, met: _Met) -> dict[str, NDArray[Any]]:
     """Return the jobs of a table, one array for each field of `JobTrace`."""
     table = table[~(table == "").all(axis=1)]  # blank lines
     for name in table.columns:
@@ -212,23 +233,24 @@ def _parse(
     else:
         for column, reason in ((form.start, "never started"), (form.end, "had not ended")):
             gone = table[column] == ""
-            dropped.update({reason: int(gone.sum())} if gone.any() else {})
+            met.dropped.update({reason: int(gone.sum())} if gone.any() else {})
             table = table[~gone]
         kept = table
         begin, end = _times(path, kept[form.start]), _times(path, kept[form.end])
         duration = end - begin
         if (duration < 0).any():
             _fail(path, kept[form.end], duration < 0, f"is before {form.start}")
+        met.first_end = min(met.first_end, float(end.min(initial=math.inf)))
     arrival = _times(path, kept[form.arrival])
     ran = duration > 0
     if not ran.all():
-        dropped["ran for no time"] += int((~ran).sum())
+        met.dropped["ran for no time"] += int((~ran).sum())
     columns = set(kept.columns)
     fields: dict[str, NDArray[Any]] = {
         "seconds": arrival,
         "duration": duration,
         "workers": _workers(path, kept[form.workers]) if form.workers in columns else np.ones(len(kept), np.int32),
-        "group": _codes(kept[form.group], groups) if form.group in columns else _unknown(len(kept), np.int32),
+        "group": _codes(kept[form.group], met.groups) if form.group in columns else _unknown(len(kept), np.int32),
         "kind": _named(path, kept[form.kind], [kind.name for kind in KINDS])
         if form.kind in columns
         else _unknown(len(kept), np.int16),
@@ -247,7 +269,7 @@ def _fail(path: Path, cells: Any, bad: Any, what: str) -> NoReturn:
 
 
 def _numbers(path: Path, cells: Any, low: float, high: float, what: str) -> NDArray[np.float64]:
-    good = cells.str.fullmatch(_NUMBER).to_numpy(dtype=bool)
+    good = cells.str.fullmatch(NUMBER.pattern).to_numpy(dtype=bool)
     if not good.all():
         _fail(path, cells, ~good, f"is not {what}")
     values = cells.to_numpy(dtype=object).astype(np.float64)
@@ -263,7 +285,7 @@ def _times(path: Path, cells: Any) -> NDArray[np.float64]:
 
     if not len(cells):
         return np.zeros(0)
-    if cells.iloc[:1].str.fullmatch(_NUMBER).iloc[0]:
+    if cells.iloc[:1].str.fullmatch(NUMBER.pattern).iloc[0]:
         return _numbers(path, cells, -1e11, 1e11, "a number of seconds, as the rows before it are")
     times = pd.to_datetime(cells, format="ISO8601", utc=True, errors="coerce")
     if times.isna().any():

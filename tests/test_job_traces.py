@@ -31,13 +31,22 @@ PHILLY_TEXT = """submit_time,duration_s,num_gpus,vc
 2017-10-03 00:01:55,79,2,11cb48
 2017-10-03 00:05:52,38,8,6214e9
 """
-OPENB_TEXT = """pod,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,phase,creation_time,deletion_time,scheduled_time
-a,12000,16384,1,1000,,LS,Succeeded,0,1000,10
-b,6000,12288,0,0,,LS,Running,5,900,5
-c,11908,47104,1,1000,,BE,Pending,10,20,
-d,4000,15258,1,220,T4,BE,Running,30,,40
-e,4000,15258,8,1000,G2|P100,BE,Failed,50,50,50
+# The columns and the habits of openb_pod_list_default.csv: seconds since the first pod, which has run for months when
+# the first one ends; no start for a pod that stayed pending; types of GPU joined by bars.
+OPENB_HEADER = (
+    "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time\n"
+)
+OPENB_TEXT = (
+    OPENB_HEADER
+    + """openb-pod-0000,12000,16384,1,1000,,LS,Running,0,12537496,0
+openb-pod-0001,3152,5600,1,1000,,BE,Failed,9964800,9965000,9964801
+openb-pod-0002,12000,16384,1,1000,,LS,Running,9966000,9967000,9966010
+openb-pod-0003,8000,30517,0,0,,BE,Running,9966005,9966900,9966005
+openb-pod-0004,11908,47104,1,1000,,BE,Pending,9966010,9966020,
+openb-pod-0005,4000,15258,1,220,T4,BE,Running,9966030,,9966040
+openb-pod-0006,88000,327680,8,1000,V100M16|V100M32,Burstable,Failed,9966050,9966050,9966050
 """
+)
 GENERIC_TEXT = """arrival,duration,workers,kind,mode
 0,100,1,vgg-16,sync
 60.5,200,4,,async
@@ -88,10 +97,16 @@ def test_philly(write: Write) -> None:
 def test_openb(write: Write) -> None:
     trace = read_jobs(write(OPENB_TEXT))
     assert trace.form == "openb"
-    np.testing.assert_array_equal(trace.seconds, [0, 5])
+    np.testing.assert_array_equal(trace.seconds, [9966000, 9966005])
     np.testing.assert_array_equal(trace.duration, [990, 895])
     np.testing.assert_array_equal(trace.workers, [1, 0])
-    assert trace.dropped == {"never started": 1, "had not ended": 1, "ran for no time": 1}
+    assert trace.dropped == {
+        "never started": 1,
+        "had not ended": 1,
+        "ran for no time": 1,
+        "submitted before the record began": 2,
+    }
+    np.testing.assert_array_equal(read_jobs(write(OPENB_TEXT), chunk_rows=1).seconds, trace.seconds)
 
 
 def test_generic(write: Write) -> None:
@@ -155,8 +170,10 @@ def test_defects(write: Write, old: str, new: str, message: str) -> None:
 
 
 def test_defects_of_the_other_forms(write: Write) -> None:
-    with pytest.raises(TraceError, match=r"jobs\.csv:2:deletion_time: '1' is before scheduled_time"):
-        read_jobs(write(OPENB_TEXT.replace(",1000,10", ",1,10")))
+    with pytest.raises(TraceError, match=r"jobs\.csv:4:deletion_time: '9966009' is before scheduled_time"):
+        read_jobs(write(OPENB_TEXT.replace(",9967000,9966010", ",9966009,9966010")))
+    with pytest.raises(TraceError, match=r"no job in the file but .*: 2 submitted before the record began"):
+        read_jobs(write("".join(OPENB_TEXT.splitlines(keepends=True)[:3])))
     with pytest.raises(TraceError, match=r"jobs\.csv:2:kind: 'vgg16' is none of .*; did you mean 'vgg-16'\?"):
         read_jobs(write(GENERIC_TEXT.replace("vgg-16", "vgg16")))
     with pytest.raises(TraceError, match=r"jobs\.csv:3:arrival: 'x' is not a number of seconds, as the rows before"):
@@ -238,6 +255,27 @@ def test_the_load_is_that_of_the_configuration() -> None:
         work.append((jobs["samples"] / speeds).sum())
     wanted = config.slots * config.arrivals_per_slot * config.mean_duration_seconds
     assert np.mean(work) == pytest.approx(wanted, rel=0.05)
+
+
+def test_a_list_of_pods_fills_its_training_part(write: Write) -> None:
+    """Pods that have run for months before the record must not make the training part a time without jobs."""
+    rng = np.random.default_rng(0)
+    created = np.concatenate([np.linspace(0, 110 * DAY, 30), np.sort(rng.uniform(115 * DAY, 149 * DAY, 7000))])
+    created = created.astype(int)
+    begun = created + rng.geometric(0.3, len(created)) - 1
+    ended = np.where(created < 115 * DAY, 12_902_960, begun + rng.lognormal(6.4, 1.8, len(created)).astype(int) + 1)
+    rows = zip(created, ended, begun, rng.choice([0, 1, 8], len(created), p=[0.15, 0.84, 0.01]), strict=True)
+    text = "".join(
+        f"openb-pod-{k:04},8000,30517,{gpus},1000,,BE,Running,{create},{end},{begin}\n"
+        for k, (create, end, begin, gpus) in enumerate(rows)
+    )
+    trace, config = read_jobs(write(OPENB_HEADER + text)), ClusterConfig(load=0.1)
+    assert trace.dropped["submitted before the record began"] == pytest.approx(30, abs=3)
+    days = JobDays(trace, "train", config)
+    for _ in range(5):
+        jobs = days.sample(rng, config).jobs
+        assert jobs is not None
+        assert len(jobs) > 20
 
 
 def test_a_trace_that_is_too_small_arrives_whole_and_warns() -> None:
