@@ -16,7 +16,7 @@ from psgym.agents.files import write_atomically
 from psgym.envs.csv_counts import read_counts
 from psgym.envs.job_days import BATCH_SECONDS, batches
 from psgym.envs.job_trace import FORMS, read_jobs
-from psgym.envs.trace_files import TraceError, open_trace
+from psgym.envs.trace_files import NUMBER, TraceError, open_trace
 from psgym.envs.traces import read_accesses
 
 if TYPE_CHECKING:
@@ -54,21 +54,25 @@ def describe(path: Path, column: str | None = None, slot_seconds: int = 300) -> 
     Raises:
         TraceError: If the file cannot be read; the message names file, line, column and value.
     """
-    header = _header(path)
+    columns = _columns(path)
     for fits, read in READERS:
-        if fits(header, column):
+        if fits(columns, column):
             return read(path, column, slot_seconds)
-    raise AssertionError("the last reader takes any header")
+    raise AssertionError("the last reader takes any columns")
 
 
-def _header(path: Path) -> set[str]:
+def _columns(path: Path, rows: int = 100) -> dict[str, str]:
+    """Return the names in the header, each with the first entry below it; empty if the first rows have none."""
     with open_trace(path) as stream:
-        line = stream.readline(65_536)
+        lines = [stream.readline(65_536) for _ in range(1 + rows)]
     try:
-        cells = next(csv.reader([line.decode("utf-8-sig").strip()]), [])
+        header, *table = csv.reader([line.decode("utf-8-sig").strip() for line in lines if line] or [""])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise TraceError(f"{path}:1: not a header in UTF-8 CSV: {error}") from None
-    return {cell.strip() for cell in cells}
+        raise TraceError(f"{path}:1: not UTF-8 CSV: {error}") from None
+    found = dict.fromkeys((name.strip() for name in header), "")
+    for row in reversed(table):
+        found |= {name: cell.strip() for name, cell in zip(found, row, strict=False) if cell.strip()}
+    return found
 
 
 def _describe_jobs(path: Path, column: str | None, slot_seconds: int) -> Described:
@@ -118,12 +122,25 @@ def _describe_counts(path: Path, column: str | None, slot_seconds: int) -> Descr
     return Described("counts", facts, float(counts.seconds[0]), interval, values, spreads={"count": counts.values})
 
 
-READERS: tuple[tuple[Callable[[set[str], str | None], bool], Callable[[Path, str | None, int], Described]], ...] = (
-    (lambda header, column: any(set(form.needs()) <= header for form in FORMS), _describe_jobs),
-    (lambda header, column: (column or "object") in header and "object" in header, _describe_accesses),
-    (lambda header, column: True, _describe_counts),
+def _are_jobs(columns: Mapping[str, str], column: str | None) -> bool:
+    return any(columns.keys() >= set(form.needs()) for form in FORMS)
+
+
+def _are_accesses(columns: Mapping[str, str], column: str | None) -> bool:
+    """Objects are in the column of that name, or in one that is named and whose entries are no numbers."""
+    if column in (None, "object"):
+        return "object" in columns
+    return not NUMBER.fullmatch(columns.get(column, "0"))
+
+
+READERS: tuple[
+    tuple[Callable[[Mapping[str, str], str | None], bool], Callable[[Path, str | None, int], Described]], ...
+] = (
+    (_are_jobs, _describe_jobs),
+    (_are_accesses, _describe_accesses),
+    (lambda columns, column: True, _describe_counts),
 )
-"""Each kind of trace: whether a header and the name of a column are of its kind, and how it is described."""
+"""Each kind of trace: whether columns, and the one that was named, are of its kind, and how it is described."""
 
 
 def _per_slot(seconds: NDArray[np.float64], slot_seconds: int) -> tuple[float, NDArray[np.float64]]:

@@ -69,6 +69,14 @@ def test_accesses(tmp_path: Path) -> None:
     assert "objects            2; 1 % of them take 75 % of the accesses" in text
 
 
+def test_a_named_column_of_words_is_one_of_objects(tmp_path: Path) -> None:
+    rows = "".join(f"{300 * k},{k},{'' if k < 3 else f'model-{k % 5}'}\n" for k in range(900))
+    (tmp_path / "log.csv").write_text("timestamp,value,model\n" + rows)
+    described = describe(tmp_path / "log.csv", "model")
+    assert described.kind == "accesses"
+    assert described.facts["objects"].startswith("5;")
+
+
 def test_the_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = jobs_file(tmp_path, np.arange(0, 3 * 86_400, 60.0))
     main(["describe", str(path), "--out", str(tmp_path / "out")])
