@@ -51,7 +51,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "requests.csv.gz").write_bytes(gzip.compress(text.encode()))
     arrivals = np.sort(rng.uniform(0, 5 * 86_400, 4000))
     (tmp_path / "jobs.csv").write_text("arrival,duration\n" + "".join(f"{second:.1f},3000\n" for second in arrivals))
-    (tmp_path / "log.csv").write_text("TIMESTAMP,tokens\n2023-11-16 18:15:46.6805900,374\n2023-11-16 18:17:01.0000000,396\n")
+    (tmp_path / "log.csv").write_text("TIMESTAMP,tokens\n2023-11-16 18:15:46.68,374\n2023-11-16 18:17:01.00,396\n")
     (tmp_path / "accesses.csv").write_text("timestamp,base_model\n1.5,small\n3,large\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
