@@ -82,7 +82,7 @@ STUDIES = {
             "allocation-small": Comparison(_RULES, "small"),
             "allocation-uncontended": Comparison(_RULES, "uncontended"),
             "allocation-dl2": Comparison(_RULES, "dl2"),
-            "allocation-large": Comparison("drf-stop,srpt-optimus,priority", "large", 2, seeds=2, validation_days=1),
+            "allocation-large": Comparison("srpt-optimus,priority", "large", 10, validation_days=1),
             **{f"allocation-{name}": Comparison("srpt-optimus,priority", "contended", 30, name) for name in TRACES},
         },
     ),
