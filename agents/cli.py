@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -256,8 +256,8 @@ def _forecast(command: Forecast) -> None:
     series = load_series(command.series, command.column, command.slot_seconds)
     season = _periods(command.period)
     folder = make_folder(command.out, f"forecast-{command.series.name.split('.')[0]}", command.seed)
-    with _Bar(None, command.no_progress, "forecaster", "backtest") as report:
-        result, hybrid = run_backtest(series, command.horizon, season, command.seed, lambda name, _: report(name))
+    with _Bar(100, command.no_progress, "%", "backtest") as bar:
+        result, hybrid = run_backtest(series, command.horizon, season, command.seed, bar.reach)
     _print(write_forecast_report(result, hybrid, series, folder))
     if command.save is not None:
         save_fitted(hybrid, command.save)
@@ -288,17 +288,23 @@ def _periods(text: str) -> list[int]:
 class _Bar:
     """A progress bar, or nothing."""
 
-    def __init__(self, total: int | None, hidden: bool, unit: str = "policy", title: str = "test days") -> None:
+    def __init__(self, total: int, hidden: bool, unit: str = "policy", title: str = "test days") -> None:
         from tqdm import tqdm
 
         self._bar = tqdm(total=total, disable=hidden, unit=unit, desc=title)
 
-    def __enter__(self) -> Callable[[str], None]:
-        return self._advance
+    def __enter__(self) -> _Bar:
+        return self
 
-    def _advance(self, name: str) -> None:
+    def __call__(self, name: str) -> None:
+        """Advances by one, which is done."""
         self._bar.set_postfix_str(name)
         self._bar.update()
+
+    def reach(self, name: str, share: float) -> None:
+        """Moves to a share of the total, and names what is under way."""
+        self._bar.set_postfix_str(name)
+        self._bar.update(round(share * self._bar.total) - self._bar.n)
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()

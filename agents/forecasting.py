@@ -46,7 +46,7 @@ def run_backtest(
         horizon: Slots ahead.
         season: Periods in slots; a day and a week if empty.
         seed: Seed of the networks.
-        progress: Called with a name and the share that is done.
+        progress: Called with the name of what is being fitted and the share that is done.
 
     Returns:
         The result of `psgym.predictors.backtest.backtest`, and the fitted hybrid.
@@ -63,6 +63,8 @@ def run_backtest(
     }
     horizons = sorted({min(h, horizon) for h in (*REPORTED, horizon)})
     result = backtest(forecasters, series.values, horizons, against=("arima", "gru"), progress=progress)
+    hybrid.slot_seconds = series.slot_seconds
+    hybrid.load_unit = float(series.values[: result["train"]].mean()) or 1.0
     return {"season": periods, "slot_seconds": series.slot_seconds} | result, hybrid
 
 
@@ -105,28 +107,31 @@ def forecast_table(result: dict[str, Any]) -> str:
 def _p_value(result: dict[str, Any], name: str, against: str, horizon: int | str) -> str:
     for test in result["tests"]:
         if (test["name"], test["against"], test["horizon"]) == (name, against, horizon):
-            return f"{'-' if test['statistic'] < 0 else '+'}{test['p']:.3f}"
+            return f"{'-' if test['statistic'] < 0 else '+'}{test['p']:.2g}"
     return ""
 
 
-def draw_forecast(hybrid: Hybrid, values: NDArray[np.float64], test_start: int, ahead: int = 1) -> Figure:
-    """Draw the first seasons of the test part: truth, median ``ahead`` slots before, and the 80 and 95 % bands."""
+def draw_forecast(hybrid: Hybrid, values: NDArray[np.float64], test_start: int) -> Figure:
+    """Draw the first seasons of the test part: truth, median and bands, one slot and the whole horizon ahead."""
     from matplotlib.figure import Figure
 
     length = min(len(values) - test_start, 2 * max(hybrid.season_ or (48,)), 400)
     end = test_start + length
-    bands = hybrid.bands(values[:end], ahead)
-    rows = slice(test_start - ahead, end - ahead)
+    bands = hybrid.bands(values[:end])
     time = np.arange(length)
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    for level, alpha in ((1, 0.18), (0, 0.3)):
-        low, high = bands.low[rows, level, ahead - 1], bands.high[rows, level, ahead - 1]
-        axes.fill_between(time, low, high, color="C0", alpha=alpha, lw=0, label=f"{bands.level[level]:g} % band")
-    axes.plot(time, bands.median[rows, ahead - 1], color="C0", lw=1.2, label=f"forecast, {ahead} ahead")
-    axes.plot(time, values[test_start:end], color="black", lw=0.9, label="truth")
-    axes.set(xlabel="slots of the test part", ylabel="count", xlim=(0, length - 1), ylim=(0, None))
-    axes.legend(frameon=False, ncols=4, loc="upper left")
+    figure = Figure(figsize=(10, 7), dpi=120, layout="constrained")
+    shown = sorted({1, hybrid.horizon})
+    for axes, ahead in zip(figure.subplots(len(shown), squeeze=False)[:, 0], shown, strict=True):
+        rows = slice(test_start - ahead, end - ahead)
+        for level, alpha in ((1, 0.18), (0, 0.3)):
+            low, high = bands.low[rows, level, ahead - 1], bands.high[rows, level, ahead - 1]
+            axes.fill_between(time, low, high, color="C0", alpha=alpha, lw=0, label=f"{bands.level[level]:g} % band")
+        axes.plot(time, bands.median[rows, ahead - 1], color="C0", lw=1.2, label=f"forecast, {ahead} ahead")
+        axes.plot(time, values[test_start:end], color="black", lw=0.9, label="truth")
+        top = 1.25 * max(values[test_start:end].max(), bands.median[rows, ahead - 1].max())
+        axes.set(ylabel="count", xlim=(0, length - 1), ylim=(0, max(top, 1.0)))
+        axes.legend(frameon=False, ncols=4, loc="upper left")
+    axes.set_xlabel("slots of the test part")
     return figure
 
 

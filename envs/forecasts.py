@@ -56,7 +56,11 @@ class OracleForecasts:
 
 
 class FittedForecasts:
-    """The forecasts of a fitted forecaster; the environment never fits one."""
+    """The forecasts of a fitted forecaster; the environment never fits one.
+
+    A forecaster of counts is fed the load in its own unit. One of longer slots than the cluster's, such as hours, is
+    fed its slots as they end, and says the same of each slot of the cluster within one of its own.
+    """
 
     def __init__(self, forecaster: Forecaster) -> None:
         """Keeps a fitted forecaster.
@@ -77,21 +81,42 @@ class FittedForecasts:
         """Writes the rows of an episode: of the whole trace where the day is of one, else of the day's own series."""
         if day.source is None:
             known = day.values[: day.first + config.slots - 1]
-            out[:] = self._rows(known)[day.first - 1 :]
+            out[:] = self._rows(known, self._ratio(config))[day.first - 1 :]
         else:
             first = day.start - 1
-            out[:] = self._table(day.source)[first : first + config.slots]
+            out[:] = self._table(day.source, self._ratio(config))[first : first + config.slots]
 
-    def _table(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        key = hashlib.sha256(values.tobytes()).hexdigest()
+    def _ratio(self, config: ClusterConfig) -> int:
+        """Slots of the cluster in one of the forecaster.
+
+        Raises:
+            ValueError: If that is not a whole number.
+        """
+        seconds = self.forecaster.slot_seconds or config.slot_seconds
+        ratio = round(seconds / config.slot_seconds)
+        if ratio < 1 or ratio * config.slot_seconds != seconds:
+            raise ValueError(
+                f"the forecaster was fitted on slots of {seconds:g} s, which cannot be divided into the cluster's of "
+                f"{config.slot_seconds:g} s; fit one on slots of a multiple of these"
+            )
+        return ratio
+
+    def _table(self, values: NDArray[np.float64], ratio: int) -> NDArray[np.float64]:
+        key = f"{ratio} {hashlib.sha256(values.tobytes()).hexdigest()}"
         if key not in self._tables:
-            self._tables[key] = self._rows(values)
+            self._tables[key] = self._rows(values, ratio)
         return self._tables[key]
 
-    def _rows(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        bands = self.forecaster.bands(values, HORIZONS[-1], level=(LEVEL,))
-        steps = _STEPS - 1
-        rows = np.stack([bands.mean[:, steps], bands.low[:, 0, steps], bands.high[:, 0, steps]], axis=2)
+    def _rows(self, values: NDArray[np.float64], ratio: int) -> NDArray[np.float64]:
+        unit = self.forecaster.load_unit
+        ended = values[: len(values) // ratio * ratio].reshape(-1, ratio).mean(axis=1)
+        bands = self.forecaster.bands(unit * ended, HORIZONS[-1], level=(LEVEL,))
+        said = np.stack([bands.mean, bands.low[:, 0], bands.high[:, 0]], axis=2) / unit
+        slot = np.arange(len(values))
+        last = (slot + 1) // ratio - 1  # the newest slot of the forecaster that has ended
+        steps = (slot[:, None] + _STEPS) // ratio - last[:, None] - 1
+        rows = said[np.maximum(last, 0)[:, None], steps]
+        rows[last < 0] = values[last < 0, None, None]  # none has ended yet
         return np.maximum(rows, 0.0)
 
 

@@ -48,7 +48,7 @@ def backtest(
         split: shares of the training, validation and test part.
         against: names against which every other is tested (Diebold-Mariano on absolute errors).
         fit: whether to fit; False takes fitted forecasters as they are.
-        progress: called with a name and the share done after each forecaster.
+        progress: called with the name of each forecaster before its fit and the share that is done, last with 1.
 
     Returns:
         Plain dictionaries and lists: `length`, `train`, `test_start`, `scale`; `scores`, one row per forecaster and
@@ -73,13 +73,14 @@ def backtest(
     scores: list[dict[str, Any]] = []
     costs: dict[str, dict[str, float]] = {}
     losses: dict[str, NDArray[np.float64]] = {}
-    for done, (name, forecaster) in enumerate(forecasters.items(), start=1):
+    report = progress or (lambda name, share: None)
+    for done, (name, forecaster) in enumerate(forecasters.items()):
+        report(name, done / len(forecasters))
         costs[name] = _costs(forecaster, values, train, test, fit)
         bands = forecaster.bands(values, longest)
         scores += [{"name": name} | row for row in _scores(bands, values, test, horizons, scale)]
         losses[name] = _losses(bands, values, test, longest)
-        if progress is not None:
-            progress(name, done / len(forecasters))
+    report("done", 1.0)
     return {
         "length": len(values),
         "train": train,

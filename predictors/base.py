@@ -74,7 +74,14 @@ class Forecaster(ABC):
         gamma: step of the conformal intervals, in mean absolute errors.
 
     After `fit`, learned attributes end in an underscore: `season_`, `transform_`, and those of the model.
+
+    Attributes:
+        slot_seconds: length of a slot of the series, where whoever fits says it; saved along.
+        load_unit: count per slot that the environments call a load of 1, likewise; 1 for a series of loads.
     """
+
+    slot_seconds: float | None = None
+    load_unit: float = 1.0
 
     def __init__(
         self,

@@ -32,7 +32,8 @@ def save_forecaster(path: str | Path, forecaster: Forecaster) -> None:
     """
     if not hasattr(forecaster, "transform_"):
         raise NotFittedError(f"{type(forecaster).__name__} has not been fitted: call fit(y) before saving it")
-    description = json.dumps({"format": FORMAT, "forecaster": _describe(forecaster, {})})
+    series = {"slot_seconds": forecaster.slot_seconds, "load_unit": forecaster.load_unit}
+    description = json.dumps({"format": FORMAT, "forecaster": _describe(forecaster, {}), "series": series})
     arrays = flatten({"learned": forecaster._get_learned(), "state": forecaster.get_state()})
     with open(path, "wb") as file:
         np.savez_compressed(file, allow_pickle=False, description=np.array(description), **arrays)
@@ -52,6 +53,8 @@ def load_forecaster(path: str | Path) -> Forecaster:
     if description.get("format") != FORMAT:
         raise ValueError(f"{path}: format {description.get('format')!r}, this version reads {FORMAT}")
     forecaster = _rebuild(description["forecaster"], subset(arrays, "learned."), {})
+    for name, value in description.get("series", {}).items():
+        setattr(forecaster, name, value)
     return forecaster.set_state(subset(arrays, "state."))
 
 

@@ -49,7 +49,11 @@ def test_a_backtest_leaves_its_files(
     assert (tmp_path / "o/forecast.png").read_bytes().startswith(b"\x89PNG")
     assert list((tmp_path / "o").glob("events.out.tfevents.*"))
     assert load_forecaster("hybrid.npz").horizon == 12
-    CapacityEnv(forecaster="hybrid.npz").reset(seed=0)
+    assert load_forecaster("hybrid.npz").slot_seconds == 3600.0
+    env = CapacityEnv(traffic=str(series), forecaster="hybrid.npz", load=0.1)
+    env.reset(seed=0)
+    public = env.public[0]
+    assert public["forecast"][:, 0] == pytest.approx(public["traffic"], rel=0.5)  # in the unit of the environment
 
 
 @pytest.mark.parametrize(

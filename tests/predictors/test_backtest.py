@@ -67,7 +67,7 @@ def test_the_protocol(series: NDArray[np.float64]) -> None:
         progress=lambda name, share: seen.append((name, share)),
     )
     assert (result["train"], result["test_start"]) == (192, 256)
-    assert seen == [("naive", 0.5), ("ewma", 1.0)]
+    assert seen == [("naive", 0.0), ("ewma", 0.5), ("done", 1.0)]
     json.dumps(result)
     by_hand = SeasonalNaive(**SHARED).fit(series[:192]).table(series)
     error = np.abs(series[261:] - by_hand[255:-6, 5]).mean()

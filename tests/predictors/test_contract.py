@@ -114,9 +114,12 @@ def test_a_state_round_trips(fitted: Forecaster, series: Array) -> None:
 
 
 def test_a_file_round_trips(fitted: Forecaster, series: Array, tmp_path: Path) -> None:
+    fitted = fitted.fork()
+    fitted.slot_seconds, fitted.load_unit = 3600.0, 12.5
     save_forecaster(tmp_path / "forecaster.npz", fitted)
     loaded = load_forecaster(tmp_path / "forecaster.npz")
     assert type(loaded) is type(fitted)
+    assert (loaded.slot_seconds, loaded.load_unit) == (3600.0, 12.5)
     np.testing.assert_array_equal(loaded.predict().low, fitted.predict().low)
     np.testing.assert_array_equal(loaded.table(series), fitted.table(series))
 
