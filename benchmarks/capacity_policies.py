@@ -8,6 +8,8 @@ what a job requests. Of those that on the same days need fewer node-hours than t
 errors, it takes the one that needs the most: node-hours are known well, and more nodes seldom lengthen completion. All
 costs are told at the true price. Test days are run once, after that. Intervals resample calendar days. Results are kept
 trace by trace; what the output holds is not measured again.
+
+With --repeat SEED, test days of another seed are run with what was chosen before, nothing being chosen anew.
 """
 
 import argparse
@@ -90,24 +92,34 @@ def measure(
     }
     thrifty = [plan for plan in PLANS if saved(planned[plan], reactive[headroom]) > 0.0] or PLANS[:1]
     price, quantile = max(thrifty, key=lambda plan: planned[plan]["node_hours"].mean())
-    base = play(test, "reactive", reactive_headroom=headroom)
+    chosen = {"headroom": headroom, "price": price, "quantile": quantile}
+    tuning = {
+        "reactive": {f"{h:g}": means(run) for h, run in reactive.items()},
+        "planned": {f"{p:g}, {q:g}": means(run) for (p, q), run in planned.items()},
+    }
+    return {"validation_days": validation_days, "validation": tuning} | chosen | run_test(test, chosen, forecasts)
+
+
+def repeat(
+    path: Path, column: str | None, test_days: int, seed: int, chosen: dict[str, Any], forecasts: Sequence[str]
+) -> dict[str, Any]:
+    """Runs test days of another seed with what was chosen."""
+    days = make_days(VIEW, "test", seed, test_days, traffic=str(path), traffic_column=column)
+    return run_test(days, chosen, forecasts)
+
+
+def run_test(test: Days, chosen: dict[str, Any], forecasts: Sequence[str]) -> dict[str, Any]:
+    """Runs the reactive rule and the planner, fed by each forecaster, on the test days."""
+    base = play(test, "reactive", reactive_headroom=chosen["headroom"])
     found: dict[str, Any] = {
-        "validation_days": validation_days,
-        "test_days": test_days,
+        "test_days": len(test.seeds),
         "calendar_days": len(set(base["day"].tolist())),
-        "headroom": headroom,
-        "price": price,
-        "quantile": quantile,
-        "validation": {
-            "reactive": {f"{h:g}": means(run) for h, run in reactive.items()},
-            "planned": {f"{p:g}, {q:g}": means(run) for (p, q), run in planned.items()},
-        },
         "test": {"reactive": means(base)},
         "paired": {},
     }
     for name in forecasts:
         source = forecaster_for(name, test.config, test.traffic)
-        run = play(test, name, price, forecaster=source, forecast_quantile=quantile)
+        run = play(test, name, chosen["price"], forecaster=source, forecast_quantile=chosen["quantile"])
         found["test"][name] = means(run)
         found["paired"][name] = {
             metric: _interval(paired_difference(run[metric], base[metric], base["day"])) for metric in METRICS
@@ -126,9 +138,12 @@ def summary(results: dict[str, Any]) -> str:
         "| node-hours [95 %] | total cost [95 %] |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for trace, row in results.items():
-        days, plan = f"{row['test_days']} ({row['calendar_days']})", f"{row['price']:g}, {row['quantile']:g}"
-        head = f"| {trace} | {days} | {row['headroom']:g} | {plan} "
+    tables = {name: (row, row) for name, row in results.items()}
+    for name, row in results.items():
+        tables |= {f"{name}, seed {seed}": (row, again) for seed, again in row.get("repeated", {}).items()}
+    for trace, (chosen, row) in tables.items():
+        days, plan = f"{row['test_days']} ({row['calendar_days']})", f"{chosen['price']:g}, {chosen['quantile']:g}"
+        head = f"| {trace} | {days} | {chosen['headroom']:g} | {plan} "
         base = row["test"]["reactive"]
         lines.append(head + "| reactive | " + " | ".join(f"{base[metric]:.1f}" for metric in METRICS) + " |")
         for name, paired in row["paired"].items():
@@ -146,20 +161,26 @@ def main() -> None:
     parser.add_argument("--test-days", type=int, default=700)
     parser.add_argument("--forecasts", nargs="*", default=FORECASTS, help="the first is also the one that is tuned")
     parser.add_argument("--seed", type=int, default=2, help="of the days")
+    parser.add_argument("--repeat", type=int, help="seed of other test days; nothing is chosen anew")
     parser.add_argument("--only", nargs="*", default=list(TRACES), help="names of traces")
     arguments = parser.parse_args()
     results: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     warnings.simplefilter("ignore")  # interpolated minutes are told by the reader
     for name in arguments.only:
+        file, column = TRACES[name]
+        path = arguments.data / "forecast" / file
         if name not in results:
-            file, column = TRACES[name]
-            path = arguments.data / "forecast" / file
             results[name] = measure(
                 path, column, arguments.validation_days, arguments.test_days, arguments.seed, arguments.forecasts
             )
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            arguments.out.write_text(json.dumps(results, indent=1))
-            print(summary({name: results[name]}), flush=True)
+        repeated = results[name].setdefault("repeated", {})
+        if arguments.repeat is not None and str(arguments.repeat) not in repeated:
+            repeated[str(arguments.repeat)] = repeat(
+                path, column, arguments.test_days, arguments.repeat, results[name], arguments.forecasts
+            )
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(results, indent=1))
+        print(summary({name: results[name]}), flush=True)
     print(summary(results))
 
 

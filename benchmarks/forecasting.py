@@ -272,7 +272,7 @@ def main() -> None:
             done = results.setdefault(name, {})
             measure(name, minutes, load(arguments.data), done, save, arguments.seeds, arguments.fits)
     for title, held_out in (("Used while developing", False), ("Held out", True)):
-        chosen = {name: seeds for name, seeds in results.items() if seeds and (name in HELD_OUT) == held_out}
+        chosen = {name: results[name] for name in series() if results.get(name) and (name in HELD_OUT) == held_out}
         if chosen:
             print(f"\n{title}:\n\n{summary(chosen)}")
 
