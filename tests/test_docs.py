@@ -83,6 +83,12 @@ def test_the_commands_of_a_page_exist(path: Path) -> None:
             assert (ROOT / words[1]).is_file(), line
 
 
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md"], ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_scripts_that_a_page_names_exist(path: Path) -> None:
+    for name in re.findall(r"python ((?:benchmarks|docs|examples)/[a-z0-9_]+\.py)", path.read_text(encoding="utf-8")):
+        assert (ROOT / name).is_file(), name
+
+
 def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
     written = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
@@ -95,7 +101,7 @@ def test_pictures_are_small_and_there() -> None:
             assert 0 < (path.parent / name).stat().st_size < 1_000_000, name
 
 
-@pytest.mark.parametrize("name", ["capacity", "replicas", "allocation", "cluster"])
+@pytest.mark.parametrize("name", hooks().CLASSES)
 def test_the_page_of_an_environment_is_made_of_its_docstring(name: str) -> None:
     module = hooks()
     page, cls = module.environment_page(name), module.CLASSES[name]

@@ -52,7 +52,7 @@ def test_names_are_what_the_id_decides(view_id: str) -> None:
     [
         ("srpt-optimu", "psgym/Allocation-v0", "did you mean 'srpt-optimus'"),
         ("forcast+hot-cold+drf", "psgym/Cluster-v0", "no capacity rule 'forcast'; did you mean 'forecast'"),
-        ("drf", "psgym/Cluster-v0", r"\(static\|reactive\|forecast\|arima\|gru\|hybrid\|oracle\)\+"),
+        ("drf", "psgym/Cluster-v0", r"\(static\|reactive\|forecast\|.*arima\|gru\|hybrid\|oracle\)\+\(no-op\|"),
         ("hot-cold+static+drf", "psgym/Cluster-v0", "no capacity rule 'hot-cold'"),
         ("drf", "psgym/Capacity-v0", "no capacity rule 'drf'"),
         ("drf", "psgym/Alocation-v0", "did you mean 'psgym/Allocation-v0'"),

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from psgym.envs.env import ClusterEnv
+from psgym.envs.env import ClusterEnv, FullClusterEnv
 from psgym.envs.vector import ClusterVectorEnv
 from psgym.envs.views import VIEWS
 from tests.envs.trajectories import BUSY, ENVS, random_action
@@ -110,7 +110,7 @@ def test_same_step_resets_at_once_and_keeps_what_was_last_seen(make: type[Cluste
 
 
 def test_disabled_lets_a_cluster_rest_until_it_is_reset() -> None:
-    pair = Pair(ENVS[3], AutoresetMode.DISABLED)
+    pair = Pair(FullClusterEnv, AutoresetMode.DISABLED)
     pair.skip_to(LAST - 1)
     last = pair.batch.step(np.array([0] + [1] * (COUNT - 1)))
     for i, env in enumerate(pair.singles):

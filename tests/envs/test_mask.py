@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psgym.envs.cluster.kinds import KINDS
-from psgym.envs.env import AllocationEnv, CapacityEnv, ClusterEnv, FullClusterEnv, ReplicasEnv
+from psgym.envs.env import ClusterEnv, FullClusterEnv
+from tests.envs.trajectories import ENVS
 
 BUSY: dict[str, float] = {
     "load": 3.0,
@@ -19,7 +20,6 @@ BUSY: dict[str, float] = {
     "server_failures_per_day": 40.0,
     "capacity_ratio": 2.1,
 }
-VIEWS = [CapacityEnv, ReplicasEnv, AllocationEnv, FullClusterEnv]
 
 
 @functools.cache
@@ -106,7 +106,7 @@ def feasible(env: ClusterEnv, public: Any) -> list[bool]:
 
 
 @pytest.mark.parametrize("placement", ["heuristic", "agent"])
-@pytest.mark.parametrize("make", VIEWS)
+@pytest.mark.parametrize("make", ENVS)
 @given(seed=st.integers(0, 2**32 - 1), steps=st.integers(0, 250))
 @settings(max_examples=25)
 def test_the_mask_is_what_is_feasible(make: type[ClusterEnv], placement: str, seed: int, steps: int) -> None:
@@ -158,7 +158,7 @@ def test_a_legal_action_does_what_it_says_and_a_masked_one_nothing(placement: st
         env.set_state(start)
 
 
-@pytest.mark.parametrize("make", VIEWS)
+@pytest.mark.parametrize("make", ENVS)
 def test_the_third_refusal_commits_and_so_does_the_last_decision(make: type[ClusterEnv]) -> None:
     env = busy(make)
     public = wander(env, 5, 40)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from psgym.agents.policies import make_policy
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import next_actions
-from psgym.envs.env import AllocationEnv, CapacityEnv, ClusterEnv, FullClusterEnv, ReplicasEnv
+from psgym.envs.env import CapacityEnv, ClusterEnv, FullClusterEnv, ReplicasEnv
 from psgym.envs.simulation import Simulation
+from tests.envs.trajectories import ENVS
 
 BUSY = {"load": 2.0, "node_failures_per_day": 40.0, "server_failures_per_day": 40.0}
 RULES = list(product(range(len(CAPACITY_RULES)), range(len(REPLICA_RULES)), range(len(ALLOCATION_RULES))))
@@ -60,7 +61,7 @@ def decisions(simulation: Simulation) -> NDArray[np.int64]:
 
 
 @pytest.mark.parametrize("steps", [0, 150, 600])
-@pytest.mark.parametrize("make", [CapacityEnv, ReplicasEnv, AllocationEnv, FullClusterEnv])
+@pytest.mark.parametrize("make", ENVS)
 def test_scrambling_the_truth_changes_neither_sight_nor_decision(make: type[ClusterEnv], steps: int) -> None:
     env = make(preset="small", **BUSY)
     for seed in range(3):

@@ -11,15 +11,17 @@ import itertools
 import struct
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
-from psgym.envs.env import AllocationEnv, CapacityEnv, ClusterEnv, FullClusterEnv, ReplicasEnv
+from psgym.envs.env import ClusterEnv
+from psgym.envs.registration import ENTRY_POINTS
 
-ENVS: tuple[type[ClusterEnv], ...] = (CapacityEnv, ReplicasEnv, AllocationEnv, FullClusterEnv)
+ENVS = tuple(cast("type[ClusterEnv]", load_env_creator(entry_point)) for entry_point in ENTRY_POINTS.values())
 """The class of each registered id."""
 
 BUSY = {"load": 3.0, "node_failures_per_day": 40.0, "server_failures_per_day": 20.0}
