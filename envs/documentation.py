@@ -67,7 +67,7 @@ def _actions(view: View, config: ClusterConfig) -> str:
     return (
         f"## Action Space\n\nThe action is one of `Discrete({at})` (preset `{view.preset}`): one small decision at a time.\n\n"
         f"| Num | Action |\n|---|---|\n{table}\n\n"
-        '`env.action_masks()` and `info["action_mask"]` tell which actions are legal; COMMIT always is. Every action is '
+        '`info["action_mask"]` and `env.unwrapped.action_masks()` tell which actions are legal; COMMIT always is. Every action is '
         "accepted: a masked-out one changes nothing and is counted, and the third in a slot commits it, as does the last "
         'decision that a slot may have. `info["slots_elapsed"]` is 1 where a slot has passed, else 0. After an event (an '
         "arrival, a completion, a failure, a change of capacity) the allocation is planned anew from `initial`; in a quiet "
