@@ -308,8 +308,13 @@ def _row(
             name: estimate_interquartile_mean(run.metrics[name], run.day)
             for name in dict.fromkeys((primary, *COMPLETION))
         },
-        episodes=tuple(tuple(row) for row in np.atleast_2d(run.metrics[primary]).tolist()),
+        episodes=_episodes(run, primary),
+        cost_episodes=() if primary == "total_cost" else _episodes(run, "total_cost"),
     )
+
+
+def _episodes(run: Run, metric: str) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in np.atleast_2d(run.metrics[metric]).tolist())
 
 
 def _bound(test: Days, reference: Run, primary: str) -> Row | None:

@@ -48,7 +48,7 @@ class Train(Common):
     algo: Algo = "clone-ppo"
     """Learning algorithm: of sb3-contrib (maskable-ppo) or Stable-Baselines3; a recipe that clones a heuristic, and
     goes on with MaskablePPO (clone-ppo) or with the cross-entropy method on the clone's last layers (clone-cem); or the
-    cross-entropy method on the weights of a score for each increment of tasks (cem-scorer), which is the best known."""
+    cross-entropy method on the weights of a score for each decision (cem-scorer), which is the best known."""
     network: Network = "mlp"
     """A perceptron, or a network over sets of rows that fits clusters of every size; recipes have the second."""
     steps: int = 300_000

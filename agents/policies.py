@@ -46,7 +46,7 @@ SIMPLE = ("random", "do-nothing")
 
 REFERENCES = {
     CAPACITY.id: "forecast",
-    REPLICAS.id: "hot-cold",
+    REPLICAS.id: "load-aware",
     ALLOCATION.id: "priority",
     CLUSTER.id: "static+hot-cold+priority",
 }

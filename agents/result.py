@@ -44,6 +44,8 @@ class Row:
     """Mean of the middle half of all episodes and training seeds, of the primary metric and of completion times."""
     episodes: tuple[tuple[float, ...], ...] = ()
     """Primary metric of each episode, a row for each training seed; from these any two policies can be compared."""
+    cost_episodes: tuple[tuple[float, ...], ...] = ()
+    """Total cost of each episode likewise, where that is not the primary metric."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def _row(row: Row) -> dict[str, Any]:
         "validation_episodes": row.validation_episodes,
         "interquartile_mean": {name: _estimate(estimate) for name, estimate in row.interquartile_mean.items()},
         "episodes": [list(one) for one in row.episodes],
+        "cost_episodes": [list(one) for one in row.cost_episodes],
     }
 
 

@@ -1,7 +1,8 @@
-"""A learned policy of nineteen weights: the score of an increment of tasks, beside rules for what else is decided.
+"""A learned policy of ten to nineteen weights: a score of one part's decisions, beside rules for what else is decided.
 
-It reads the public record that the rules read, like them is indifferent to the order and the number of jobs, and fits
-clusters of every size. `psgym.agents.search` learns the weights.
+It reads the public record that the rules read, like them is indifferent to the order and the number of jobs, datasets
+and servers, and fits clusters of every size. `psgym.agents.scores` says what can be learned for which part, and
+`psgym.agents.search` learns the weights.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.agents.files import write_atomically
-from psgym.agents.policies import PolicyError, PriorityPolicy, part_names
-from psgym.agents.priorities import nearest_set
-from psgym.envs.cluster.config import ClusterConfig
-from psgym.envs.cluster.rules.priority import WEIGHTS
+from psgym.agents.policies import PolicyError, part_names
+from psgym.agents.policy import Actions, BoundPolicy
+from psgym.agents.scores import score_of
 
 READ = {
+    "allocation": ("initial",),
     "capacity": ("reactive_headroom", "forecast_quantile"),
-    "replicas": ("hot_threshold", "cold_ratio", "rule_heat"),
+    "replicas": ("placement", "hot_threshold", "cold_ratio", "rule_heat"),
 }
-"""Fields of the configuration that the rules of a part read, and nothing else where the agent decides that part."""
+"""Fields of the configuration that say how a part is decided, and nothing else where the agent decides that part."""
 KIND = "psgym-scorer"
 """Marks a file as one of a scorer."""
 
@@ -37,17 +38,18 @@ class Scorer:
     env: str
     """Id of the environment."""
     weights: Mapping[str, float]
-    """One for each name in `WEIGHTS`."""
+    """One for each name that the score of the id has."""
     beside: str = ""
-    """Rules of the parts before the allocation, joined by ``+``, such as ``forecast+hot-cold``."""
+    """Rules of the other parts, joined by ``+``, such as ``forecast+hot-cold``."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the configuration that it needs, of `needed_fields`."""
     trained: Mapping[str, Any] = field(default_factory=dict)
     """On what, and how long."""
 
     def __post_init__(self) -> None:
-        if set(self.weights) != set(WEIGHTS):
-            raise ValueError(f"weights must be {', '.join(WEIGHTS)}, not {', '.join(self.weights)}")
+        names = score_of(self.env).weights
+        if set(self.weights) != set(names):
+            raise ValueError(f"weights must be {', '.join(names)}, not {', '.join(self.weights)}")
         for name, value in self.weights.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
                 raise ValueError(f"weights: {name} must be a finite number, not {value!r}")
@@ -59,7 +61,7 @@ class Scorer:
     @property
     def array(self) -> NDArray[np.float64]:
         """The weights in the order that the kernels take them."""
-        return np.array([self.weights[name] for name in WEIGHTS])
+        return np.array([self.weights[name] for name in score_of(self.env).weights])
 
 
 def needed_fields(view_id: str) -> tuple[str, ...]:
@@ -67,23 +69,18 @@ def needed_fields(view_id: str) -> tuple[str, ...]:
 
     Any other would have it compared on another cluster than everyone else.
     """
-    return (
-        "initial",
-        "placement",
-        *(name for part, names in READ.items() if part in part_names(view_id) for name in names),
-    )
+    parts = part_names(view_id)
+    return tuple(name for part, names in READ.items() if part in parts for name in names)
 
 
 def rule_codes(view_id: str, beside: str) -> tuple[int, int]:
     """Return the codes of the rules for capacity and replicas; 0 for a part that the agent does not decide.
 
     Raises:
-        PolicyError: If the agent does not decide the allocation, or `beside` does not name the rules of the rest.
+        PolicyError: If `beside` does not name the rules of the parts that the score does not decide.
     """
     parts = dict(part_names(view_id))
-    if "allocation" not in parts:
-        raise PolicyError(f"a scorer decides the allocation, which is not the agent's in {view_id}")
-    parts.pop("allocation")
+    parts.pop(score_of(view_id).part)
     rules = beside.split("+") if beside else []
     if len(rules) != len(parts) or any(rule not in names for rule, names in zip(rules, parts.values(), strict=True)):
         shape = "+".join(f"({'|'.join(names)})" for names in parts.values()) or "nothing"
@@ -92,17 +89,18 @@ def rule_codes(view_id: str, beside: str) -> tuple[int, int]:
     return codes.get("capacity", 0), codes.get("replicas", 0)
 
 
-def start_weights(config: ClusterConfig) -> NDArray[np.float64]:
-    """The weights at which the scorer is the tuned priority rule for a cluster."""
-    return nearest_set(config).array
-
-
-class ScorerPolicy(PriorityPolicy):
+class ScorerPolicy(BoundPolicy):
     """Decides by a scorer's weights, after the rules beside them."""
 
     def __init__(self, env: Any, scorer: Scorer) -> None:
         """Binds a scorer to an environment."""
-        super().__init__(env, scorer.array, *rule_codes(scorer.env, scorer.beside))
+        super().__init__(env)
+        codes = rule_codes(scorer.env, scorer.beside)
+        self._policy = score_of(scorer.env).bind(env, scorer.array, codes)
+
+    def decide(self, actions: Actions) -> None:
+        """Asks the rules beside, and when they are content the score."""
+        self._policy.decide(actions)
 
 
 def read_scorer(path: Path) -> Scorer:

@@ -1,8 +1,8 @@
 """Learns the weights of a scorer by the cross-entropy method, on the same days for every member of a population.
 
-The search starts where the scorer is the tuned priority rule, and moves all weights at once towards the best quarter of
-each population in the primary metric of the environment, over drained training days that no iteration sees twice; at
-the end, validation days choose among the start, the last centres and their mean. The method is Rubinstein's
+The search starts where the scorer is the best rule known of its part, and moves all weights at once towards the best
+quarter of each population in what the reward counts, over drained training days that no iteration sees twice; at the
+end, validation days choose among the start, the last centres and their mean. The method is Rubinstein's
 (Methodology and Computing in Applied Probability 1999), with extra spread that fades (Szita and Lorincz, Neural
 Computation 2006).
 """
@@ -23,10 +23,11 @@ from psgym.agents.evaluation import Days, make_days
 from psgym.agents.files import write_atomically
 from psgym.agents.interruption import Interrupted, StopSignals
 from psgym.agents.policies import REFERENCES
-from psgym.agents.scorer import Scorer, needed_fields, rule_codes, start_weights, write_scorer
+from psgym.agents.scorer import Scorer, needed_fields, rule_codes, write_scorer
+from psgym.agents.scores import score_of
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.decide import next_actions
-from psgym.envs.cluster.rules.priority import WEIGHTS, plan_at_once
+from psgym.envs.cluster.records import TERMS
 from psgym.envs.settings import make_config
 from psgym.envs.vector import ClusterVectorEnv
 from psgym.envs.views import VIEWS
@@ -41,11 +42,6 @@ SCORER = "cem-scorer"
 STATE, MODEL = "search.json", "scorer.json"
 """Where a training's folder keeps the unfinished search, and what was learned."""
 
-SPREADS = {"spread": 0.5, "neighbours": 0.5, "within": 0.6, "full": 0.4, "new_nodes": 0.4, "gpu": 0.3}
-SPREADS |= {"least_gain_congested": 0.05, "never_run": 0.4, "stalled": 0.8}
-SPREADS |= {"gain": 0.25, "remaining": 0.2, "cost": 0.25, "size": 0.15, "age": 0.15, "stickiness": 0.35}
-SPREADS |= {"restart": 0.35, "least_gain": 0.05, "remaining_congested": 0.15, "cost_congested": 0.15}
-"""Standard deviation of the first samples, by weight."""
 ELITE_SHARE = 0.25
 SMOOTHING = 0.7
 """Weight of an iteration's elite in the next centre and spread."""
@@ -85,22 +81,25 @@ class Searcher:
         Args:
             view_id: Id of the environment.
             arguments: Arguments of the environments: preset, traffic, fields of the configuration.
-            beside: Rules of the parts before the allocation; those of the id's reference if empty.
+            beside: Rules of the parts that the score does not decide; those of the id's reference if empty.
             search: How long to search.
             seed: Seed of days and samples.
         """
         self._view, self.search, self._seed = view_id, search, seed
+        self._score = score_of(view_id)
         self.beside = beside or beside_of(REFERENCES[view_id])
         self._codes = rule_codes(view_id, self.beside)
         fields = vars(ClusterConfig())
-        given = {"initial": "empty", **{name: one for name, one in arguments.items() if name in fields}}
+        given = {name: one for name, one in arguments.items() if name in fields}
         needed = needed_fields(view_id)
+        if "initial" in needed:
+            given.setdefault("initial", "empty")
         self.changes = {name: one for name, one in given.items() if name in needed}
         self.cluster = {name: one for name, one in given.items() if name not in needed}
         config = make_config(VIEWS[view_id].preset, arguments.get("preset"), None, given)
         self._given: dict[str, Any] = {**{name: arguments.get(name) for name in LOADS}, "config": config}
-        self._spread = np.array([SPREADS[name] for name in WEIGHTS])
-        self.state: dict[str, Any] = {"centres": [start_weights(config).tolist()], "spread": self._spread.tolist()}
+        self._spread = np.array([self._score.spreads[name] for name in self._score.weights])
+        self.state: dict[str, Any] = {"centres": [self._score.start(config).tolist()], "spread": self._spread.tolist()}
 
     @property
     def done(self) -> int:
@@ -108,7 +107,7 @@ class Searcher:
         return len(self.state["centres"]) - 1
 
     def costs(self, days: Days, rows: Array) -> Array:
-        """Return the primary metric of each row of weights on each day, shape ``(rows, days)``."""
+        """Return what each row of weights makes of each day, `objective_of` the id, shape ``(rows, days)``."""
         members, count = len(rows), len(days.seeds)
         env = replace(days, seeds=list(days.seeds) * members).make()
         env.reset(seed=list(days.seeds) * members)
@@ -117,11 +116,12 @@ class Searcher:
         commit, over = np.zeros(len(weights), np.int64), np.zeros(len(weights), np.bool_)
         infos: Mapping[str, Any] = {}
         while not over.all():
-            self._decide_beside(env, over.copy())
-            plan_at_once(env.simulation.states, weights, codes)
+            if self.beside:
+                self._decide_beside(env, over.copy())
+            self._score.plan(env.simulation.states, weights, codes)
             _, _, terminated, truncated, infos = env.step(commit)
             over = terminated | truncated
-        return np.asarray(infos[VIEWS[self._view].primary]).reshape(members, count)
+        return np.asarray(infos[objective_of(self._view)]).reshape(members, count)
 
     def _decide_beside(self, env: ClusterVectorEnv, content: NDArray[np.bool_]) -> None:
         """Let the rules beside the scorer decide until they are content in every cluster; those already so rest."""
@@ -145,7 +145,7 @@ class Searcher:
         days = replace(fresh, seeds=fresh.seeds[number * search.days : (number + 1) * search.days])
         centre, spread = np.array(self.state["centres"][-1]), np.array(self.state["spread"])
         generator = np.random.default_rng([self._seed, number])
-        members = centre + spread * generator.standard_normal((search.population, len(WEIGHTS)))
+        members = centre + spread * generator.standard_normal((search.population, len(centre)))
         members[0] = centre
         costs = self.costs(days, members)
         order = np.argsort((costs / costs.mean(axis=0)).mean(axis=1), kind="stable")
@@ -178,7 +178,8 @@ class Searcher:
             if len(gain) > 1
             else 0.0,
         }
-        weights = {name: round(float(value), 4) for name, value in zip(WEIGHTS, candidates[best], strict=True)}
+        chosen = zip(self._score.weights, candidates[best], strict=True)
+        weights = {name: float(f"{value:.5g}") for name, value in chosen}
         trained = {"seed": self._seed, **asdict(search), "validation": {k: round(v, 2) for k, v in found.items()}}
         trained |= {"cluster": self.cluster} if self.cluster else {}
         return Scorer(self._view, weights, self.beside, self.changes, trained), found
@@ -198,8 +199,9 @@ class Searcher:
             shapes = {np.shape(found["centres"])[1:], np.shape(found["spread"])}
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a search: {error}") from None
-        if shapes != {(len(WEIGHTS),)}:
-            raise ValueError(f"{path}: a search of other weights than {', '.join(WEIGHTS)}")
+        names = self._score.weights
+        if shapes != {(len(names),)}:
+            raise ValueError(f"{path}: a search of other weights than {', '.join(names)}")
         self.state = found
 
 
@@ -266,6 +268,15 @@ def train_scorer(training: Training, folder: Path, progress_bar: bool = False, r
     return folder / MODEL
 
 
+def objective_of(view_id: str) -> str:
+    """The metric that the search makes small: what the reward counts.
+
+    That is the primary metric, except that ``psgym/Replicas-v0`` pays for more than the stall by which it is compared.
+    """
+    view = VIEWS[view_id]
+    return "total_cost" if view.rewarded == TERMS else view.primary
+
+
 def beside_of(teacher: str) -> str:
-    """The rules beside the allocation in a composed name: ``forecast+hot-cold`` of ``forecast+hot-cold+priority``."""
+    """The rules beside the last part in a composed name: ``forecast+hot-cold`` of ``forecast+hot-cold+priority``."""
     return "+".join(teacher.split("+")[:-1])

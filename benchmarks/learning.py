@@ -55,6 +55,8 @@ class Comparison:
     validation_days: int = 10
     tune: bool = False
     """Whether validation days also choose settings of rules."""
+    cost: bool = False
+    """Whether to compare in total cost too, which is what the reward counts but not the primary metric."""
     besides: tuple[str, ...] = ()
     """Further rules beside the scorers, each of which makes another policy of the same weights."""
 
@@ -106,6 +108,12 @@ STUDIES = {
             ),
             **{f"cluster-{name}": Comparison(_COMPOSITIONS, "small", 30, name) for name in TRACES},
         },
+    ),
+    "replicas": Study(
+        "psgym/Replicas-v0",
+        "replicas",
+        "cem-scorer",
+        {"replicas-storage": Comparison("hot-cold,load-aware,forecast,oracle", "storage", cost=True)},
     ),
     "capacity": Study(
         "psgym/Capacity-v0",
@@ -169,16 +177,25 @@ def compare(name: str, study: Study, one: Comparison, folders: list[Path], work:
         found["traffic"]["source"] = Path(found["traffic"]["source"]).name
     for row in found["rows"]:
         del row["completion_percentiles_seconds"]
+        if not one.cost:
+            del row["cost_episodes"]
     found["training_cpu_seconds"] = [_seconds(folder) for folder in folders[: one.seeds]]
-    found["learned_against"] = learned_against(found)
+    found["learned_against"] = learned_against(found, "episodes")
+    if one.cost:
+        found["learned_cost_against"] = learned_against(found, "cost_episodes")
     _write(path, _rounded(found))
 
 
-def learned_against(found: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the paired difference in percent of every learned policy from every other one, with its interval."""
-    rows = [row for row in found["rows"] if row["episodes"]]
+def learned_against(found: dict[str, Any], key: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the paired difference in percent of every learned policy from every other one, with its interval.
+
+    Args:
+        found: What a comparison found.
+        key: Where each row has the days: ``episodes`` (primary metric) or ``cost_episodes`` (total cost).
+    """
+    rows, day = [row for row in found["rows"] if row[key]], found["episode_days"]
     return {
-        row["policy"]: {other["policy"]: _percent(row, other, found["episode_days"]) for other in rows if other != row}
+        row["policy"]: {other["policy"]: _percent(row[key], other[key], day) for other in rows if other != row}
         for row in rows
         if row["kind"] == "learned"
     }
@@ -188,22 +205,18 @@ def table(found: dict[str, Any]) -> str:
     """Return a comparison as a Markdown table, with the difference of the first learned policy from every other."""
     primary = found["primary"]
     learned = next(row["policy"] for row in found["rows"] if row["kind"] == "learned")
-    jobs = "completion" in primary or any(row["metrics"].get("node_hours", {}).get("mean") for row in found["rows"])
+    jobs = any(row["metrics"]["mean_completion_seconds"]["mean"] for row in found["rows"])
     more = [name for name in ("mean_completion_seconds", "p99_completion_seconds", "node_hours") if jobs]
     more = [name for name in more if name != primary]
-    headings = [
-        "policy",
-        f"{primary} [95 %]",
-        f"{learned} against it [95 %]",
-        "interquartile mean",
-        *more,
-        "us/decision",
-    ]
+    compared = {primary: found["learned_against"][learned]}
+    compared |= {"total_cost": found["learned_cost_against"][learned]} if "learned_cost_against" in found else {}
+    headings = [cell for name in compared for cell in (f"{name} [95 %]", f"{learned} against it [95 %]")]
+    headings = ["policy", *headings, "interquartile mean", *more, "us/decision"]
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     for row in found["rows"]:
-        pair = found["learned_against"][learned].get(row["policy"])
-        cells = [_title(row, found), _estimate(row["metrics"][primary])]
-        cells.append("" if pair is None else f"{pair['percent']:+.1f} [{pair['low']:+.1f}, {pair['high']:+.1f}] %")
+        cells = [_title(row, found)]
+        for name, against in compared.items():
+            cells += [_estimate(row["metrics"][name]), _difference(against.get(row["policy"]))]
         middle = row["interquartile_mean"].get(primary)
         cells.append(f"{middle['mean']:.4g}" if middle else "")
         cells += [f"{row['metrics'][name]['mean']:.5g}" if name in row["metrics"] else "" for name in more]
@@ -227,8 +240,14 @@ def _title(row: dict[str, Any], found: dict[str, Any]) -> str:
 
 
 def _estimate(one: dict[str, float]) -> str:
-    digits = 0 if abs(one["mean"]) >= 1000 else 1
+    if abs(one["mean"]) < 0.1:  # a share
+        return f"{one['mean']:.5f} [{one['low']:.5f}, {one['high']:.5f}]"
+    digits = 0 if abs(one["mean"]) >= 1000 else 1 if abs(one["mean"]) >= 100 else 2
     return f"{one['mean']:.{digits}f} [{one['low']:.{digits}f}, {one['high']:.{digits}f}]"
+
+
+def _difference(pair: dict[str, float] | None) -> str:
+    return "" if pair is None else f"{pair['percent']:+.1f} [{pair['low']:+.1f}, {pair['high']:+.1f}] %"
 
 
 def _price(one: dict[str, Any], learned: str) -> str:
@@ -237,9 +256,9 @@ def _price(one: dict[str, Any], learned: str) -> str:
     return f"{found['percent']:+.1f} [{scale * found['low']:+.1f}, {scale * found['high']:+.1f}] %"
 
 
-def _percent(row: dict[str, Any], other: dict[str, Any], day: list[int]) -> dict[str, float]:
-    found = paired_difference(row["episodes"], other["episodes"], day)
-    scale = 100.0 * len(day) * len(other["episodes"]) / sum(map(sum, other["episodes"]))
+def _percent(row: list[list[float]], other: list[list[float]], day: list[int]) -> dict[str, float]:
+    found = paired_difference(row, other, day)
+    scale = 100.0 * len(day) * len(other) / sum(map(sum, other))
     low, high = scale * found.low, scale * found.high
     return {"percent": scale * found.mean, "low": low, "high": high, "p_value": found.p_value}
 

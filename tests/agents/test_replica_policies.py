@@ -48,7 +48,7 @@ def test_the_oracle_and_the_bound_are_marked_in_a_comparison_and_never_its_refer
     kinds = {row.policy: row.kind for row in result.rows}
     assert kinds["oracle"] == "oracle"
     assert kinds["full"] == "bound"
-    assert result.reference in ("no-op", "hot-cold")
+    assert result.reference in ("no-op", "load-aware")
     assert all(row.verdict is None for row in result.rows if row.kind in ("oracle", "bound"))
     assert result.rows[-1].policy == "full"
 

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from psgym.agents.policies import make_policy
+from psgym.agents.scores import score_of
 from psgym.envs.cluster.config import ALLOCATION_RULES, CAPACITY_RULES, REPLICA_RULES
 from psgym.envs.cluster.decide import next_actions
 from psgym.envs.env import CapacityEnv, ClusterEnv, FullClusterEnv, ReplicasEnv
@@ -136,6 +137,27 @@ def test_scrambling_the_truth_changes_no_decision_of_an_honest_rung(name: str) -
     scramble(env.simulation, np.random.default_rng(0))
     env.simulation.refresh(0)
     assert policy.predict(env.simulation.observations[0])[0] == decided
+
+
+@pytest.mark.parametrize(("make", "load"), [(CapacityEnv, 0.1), (ReplicasEnv, 2.0)])
+def test_scrambling_the_truth_changes_no_decision_of_a_scorer(make: type[ClusterEnv], load: float) -> None:
+    env = make(preset="small", placement="agent", **{**BUSY, "load": load})
+    score, rng = score_of(env.view.id), np.random.default_rng(0)
+    start, spread = score.start(env.config), np.array([score.spreads[name] for name in score.weights])
+    policies = [  # every weight counts in some of them
+        score.bind(env, start + spread * rng.standard_normal(len(start)), (0, 0)) for _ in range(20)
+    ]
+    differing = 0
+    for seed in range(4):
+        env.reset(seed=seed)
+        for number in range(60):
+            env.step(policies[number % 20].predict(env.simulation.observations[0])[0])
+        decided = [int(policy.predict(env.simulation.observations[0])[0]) for policy in policies]
+        scramble(env.simulation, rng)
+        env.simulation.refresh(0)
+        assert [int(policy.predict(env.simulation.observations[0])[0]) for policy in policies] == decided
+        differing += len(set(decided)) > 1
+    assert differing > 0
 
 
 def test_the_oracle_does_read_the_future() -> None:
