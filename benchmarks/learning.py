@@ -118,7 +118,7 @@ STUDIES = {
     "capacity": Study(
         "psgym/Capacity-v0",
         "capacity",
-        "clone-cem",
+        "cem-scorer",
         {"capacity-small": Comparison("static,reactive,forecast,oracle", "small", tune=True)},
     ),
 }
