@@ -1,6 +1,8 @@
 """Multi-seasonal ARIMA with updates in constant time."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,13 +97,21 @@ class ARIMA(Forecaster):
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         advance_arima(state["clock"], state["buffers"], self._reach, *self._packed, z, out)
 
+    # The same three steps as one call: for one value, calls and look-ups would cost more than their work.
+
+    def _hold(self, state: State, calibration: State, slot: Pass) -> None:
+        super()._hold(state, calibration, slot)
+        self._step = partial(run_arima, *self._arguments(slot, state, calibration))
+
     def _run(self, passed: Pass, state: State, calibration: State) -> Pass:
-        # The same three steps as one call: for one value, calls would cost more than their work.
-        run_arima(
+        run_arima(*self._arguments(passed, state, calibration))
+        return passed
+
+    def _arguments(self, passed: Pass, state: State, calibration: State) -> tuple[Any, ...]:
+        return (
             state["clock"], state["buffers"], self._reach, *self._packed, calibration["clock"], calibration["learned"],
             calibration["ring"], self._rates, self.transform_.packed, *passed,
         )  # fmt: skip
-        return passed
 
     def _get_learned(self) -> State:
         learned = super()._get_learned()

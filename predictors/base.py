@@ -9,7 +9,8 @@ import copy
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -97,6 +98,7 @@ class Forecaster(ABC):
         self.levels = tuple(levels)
         self.gamma = gamma
         self._coverage = np.array(self.levels, np.float64) / 100.0
+        self._lows, self._highs = slice(2, 2 + len(self.levels)), slice(2 + len(self.levels), None)  # rows of `bands`
         if any(s < 2 for s in self.season) or list(self.season) != sorted(set(self.season)):
             raise ValueError(f"season={tuple(season)}: periods must be >= 2 and increase")
         if self.horizon < 1:
@@ -150,9 +152,8 @@ class Forecaster(ABC):
         period = self.season_[0] if self.season_ else 24
         kept = [0.5 ** (1.0 / (periods * period)) for periods in (SMEARING_HALF_LIFE_PERIODS, SCALE_HALF_LIFE_PERIODS)]
         self._rates = np.array([self.gamma, *kept, *self._coverage])
-        self._state = self._new_state()
-        self._calibration = new_calibration(*self._priors)
-        self._slot, self._started = self._pass_over(np.zeros(1)), False
+        self._hold(self._new_state(), new_calibration(*self._priors), self._pass_over(np.zeros(1)))
+        self._started = False
         self._observe(values)
         return self
 
@@ -170,7 +171,7 @@ class Forecaster(ABC):
         # The usual call, one number, skips what only arrays need and allocates nothing.
         if isinstance(y_new, float) and math.isfinite(y_new):
             self._slot.values[0] = y_new
-            self._run(self._slot, self._state, self._calibration)
+            self._step()
             self._started = True
         else:
             self._observe(check_series(np.atleast_1d(np.asarray(y_new, dtype=np.float64))))
@@ -194,8 +195,8 @@ class Forecaster(ABC):
             self._require_fitted()
             raise ValueError("no value has been observed yet: call update first")
         if h is None and level is None:
-            last, upper = self._slot.bands.copy()[0], 2 + len(self.levels)
-            return Forecast(last[0], last[1], last[2:upper], last[upper:], self.levels)
+            last = self._slot.bands[0].copy()
+            return Forecast(last[0], last[1], last[self._lows], last[self._highs], self.levels)
         rows, levels = self._rows(level)
         h = self._checked_horizon(h)
         return self._forecast(self._slot.bands[0], h, rows, levels)
@@ -237,7 +238,7 @@ class Forecaster(ABC):
         """
         self._require_fitted()
         filled = fill({"model": self._new_state(), "calibration": new_calibration(*self._priors)}, state)
-        self._state, self._calibration = filled["model"], filled["calibration"]
+        self._hold(filled["model"], filled["calibration"], self._slot)
         self._started = "forecast" in state
         if self._started:
             self._slot.bands[0] = state["forecast"]
@@ -247,8 +248,8 @@ class Forecaster(ABC):
         """A forecaster that shares the learned parameters and has a state of its own (one per environment)."""
         self._require_fitted()
         twin = copy.copy(self)
-        twin._state, twin._calibration = copy_state(self._state), copy_state(self._calibration)
-        twin._slot = Pass(*(array.copy() for array in self._slot))
+        slot = Pass(*(array.copy() for array in self._slot))
+        twin._hold(copy_state(self._state), copy_state(self._calibration), slot)
         return twin
 
     # Parameters, in the manner of scikit-learn.
@@ -286,6 +287,7 @@ class Forecaster(ABC):
     _state: State
     _calibration: State
     _slot: Pass  # the newest value and what was forecast after it
+    _step: Callable[[], object]  # feeds the value of the slot to the state
     _started: bool = False  # whether there is one
 
     def _fit_on_scale(self, values: NDArray[np.float64], season: tuple[int, ...], transform: Transform) -> Self:
@@ -300,6 +302,11 @@ class Forecaster(ABC):
         forecasts = np.empty((len(z), self.horizon))
         self._advance(self._new_state(), z, values, forecasts)
         return forecasts
+
+    def _hold(self, state: State, calibration: State, slot: Pass) -> None:
+        """Takes over a state, and prepares once what every update by one value calls."""
+        self._state, self._calibration, self._slot = state, calibration, slot
+        self._step = partial(self._run, slot, state, calibration)
 
     def _observe(self, values: NDArray[np.float64]) -> None:
         if len(values):
@@ -327,8 +334,7 @@ class Forecaster(ABC):
     def _forecast(
         self, bands: NDArray[np.float64], h: int, rows: slice | list[int], levels: tuple[float, ...]
     ) -> Forecast:
-        count = len(self.levels)
-        low, high = bands[..., 2 : 2 + count, :h], bands[..., 2 + count :, :h]
+        low, high = bands[..., self._lows, :h], bands[..., self._highs, :h]
         return Forecast(
             bands[..., 0, :h].copy(),
             bands[..., 1, :h].copy(),

@@ -16,6 +16,7 @@ of what the median forecast said corrects it per horizon (after Duan 1983).
 """
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -106,40 +107,63 @@ def calibrate(
         packed: the transform.
         out: receives mean, median, lower and upper bounds, shape [n, 2 + 2L, H].
     """
-    gamma, retention, scale_retention, coverage = rates[0], rates[1], rates[2], rates[3:]
-    horizon, levels = ring.shape[0], coverage.shape[0]
+    horizon, levels = ring.shape[0], rates.shape[0] - 3
     # The transform by number: the compiler cannot know that writing a bound leaves the array alone.
-    log, unit, centre, spread, lowest, highest, floor = unpack(packed)
-    typical = unit * math.exp(centre) if log else 1.0  # the geometric mean, so that the prior has a weight in slots
-    scale, came, said, lower, upper = learned[0], learned[1], learned[2], learned[3 : 3 + levels], learned[3 + levels :]
+    transform = unpack(packed)
     for i in range(y.shape[0]):
-        t = clock[0]
-        due = ring[t % horizon]
-        for k in range(min(t, horizon)):
-            issued = due[k]
-            scale[k] = scale_retention * scale[k] + (1.0 - scale_retention) * abs(z[i] - issued[0])
-            if log:
-                median = back(issued[0], log, unit, centre, spread, lowest, highest, floor)
-                came[k] = retention * came[k] + (y[i] + unit) / typical
-                said[k] = retention * said[k] + (median + unit) / typical
-            step = gamma * min(1.0, FULL_STEP_HORIZON / (k + 1.0))
-            for j in range(levels):
-                tail = 0.5 * (1.0 - coverage[j])
-                lower[j, k] += step * ((1.0 if z[i] < issued[1 + j] else 0.0) - tail)
-                upper[j, k] += step * ((1.0 if z[i] > issued[1 + levels + j] else 0.0) - tail)
-        slot = t % horizon
+        slot = clock[0] % horizon
+        _learn(learned, ring[slot, : min(clock[0], horizon)], y[i], z[i], rates, transform)
+        _issue(learned, forecasts[i], transform, out[i])
         for k in range(horizon):
             slot = slot + 1 if slot + 1 < horizon else 0
-            issued, middle = ring[slot, k], forecasts[i, k]
-            median = back(middle, log, unit, centre, spread, lowest, highest, floor)
-            issued[0], out[i, 0, k], out[i, 1, k] = middle, median, median
-            if log:
-                factor = min(max(came[k] / said[k], SMEARING_LIMITS[0]), SMEARING_LIMITS[1])
-                out[i, 0, k] = max((median + unit) * factor - unit, 0.0)
-            for j in range(levels):
-                low = min(middle - scale[k] * lower[j, k], middle)
-                high = max(middle + scale[k] * upper[j, k], middle)
-                issued[1 + j], issued[1 + levels + j] = low, high
-                out[i, 2 + j, k] = back(low, log, unit, centre, spread, lowest, highest, floor)
-                out[i, 2 + levels + j, k] = back(high, log, unit, centre, spread, lowest, highest, floor)
-        clock[0] = t + 1
+            ring[slot, k, 0] = forecasts[i, k]
+            for j in range(2 * levels):
+                ring[slot, k, 1 + j] = out[i, 2 + j, k]
+        for j in range(2, 2 + 2 * levels):
+            for k in range(horizon):
+                out[i, j, k] = back(out[i, j, k], *transform)
+        clock[0] += 1
+
+
+# The loops below run over horizons innermost and do one thing each, so that the compiler turns them into vectors.
+
+
+@numba.njit(cache=True)
+def _learn(learned: NDArray, due: NDArray, y: float, z: float, rates: NDArray, transform: Any) -> None:
+    """Takes in a value and what was issued for it, shape [ahead, 1 + 2L]."""
+    gamma, retention, scale_retention, coverage = rates[0], rates[1], rates[2], rates[3:]
+    levels, ahead = coverage.shape[0], due.shape[0]
+    log, unit, centre = transform[0], transform[1], transform[2]
+    scale, came, said = learned[0], learned[1], learned[2]
+    for k in range(ahead):
+        scale[k] = scale_retention * scale[k] + (1.0 - scale_retention) * abs(z - due[k, 0])
+    if log:
+        typical = unit * math.exp(centre)  # the geometric mean, so that the prior has a weight in slots
+        for k in range(ahead):
+            came[k] = retention * came[k] + (y + unit) / typical
+            said[k] = retention * said[k] + (back(due[k, 0], *transform) + unit) / typical
+    for j in range(levels):
+        lower, upper, tail = learned[3 + j], learned[3 + levels + j], 0.5 * (1.0 - coverage[j])
+        for k in range(ahead):
+            step = gamma * min(1.0, FULL_STEP_HORIZON / (k + 1.0))
+            lower[k] += step * ((1.0 if z < due[k, 1 + j] else 0.0) - tail)
+            upper[k] += step * ((1.0 if z > due[k, 1 + levels + j] else 0.0) - tail)
+
+
+@numba.njit(cache=True)
+def _issue(learned: NDArray, forecasts: NDArray, transform: Any, out: NDArray) -> None:
+    """Writes mean and median in units of the series, and the bounds on the standardised scale."""
+    levels, ahead = (out.shape[0] - 2) // 2, forecasts.shape[0]
+    scale, came, said = learned[0], learned[1], learned[2]
+    for k in range(ahead):
+        out[0, k] = out[1, k] = back(forecasts[k], *transform)
+    if transform[0]:
+        unit = transform[1]
+        for k in range(ahead):
+            factor = min(max(came[k] / said[k], SMEARING_LIMITS[0]), SMEARING_LIMITS[1])
+            out[0, k] = max((out[1, k] + unit) * factor - unit, 0.0)
+    for j in range(levels):
+        lower, upper = learned[3 + j], learned[3 + levels + j]
+        for k in range(ahead):
+            out[2 + j, k] = min(forecasts[k] - scale[k] * lower[k], forecasts[k])
+            out[2 + levels + j, k] = max(forecasts[k] + scale[k] * upper[k], forecasts[k])

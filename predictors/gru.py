@@ -1,6 +1,7 @@
 """A gated recurrent network for all horizons at once: trained by torch, run by numba."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from psgym.predictors.state import State
 
 WEIGHTS = ("w_input", "b_input", "w_hidden", "b_hidden", "w_out", "w_direct", "b_out", "w_skip")
 STATE = ("clock", "day", "week", "day_profile", "week_profile")
+# For one value, looking its arguments up by name would cost as much as the network.
+_rings, _cell, _weights = itemgetter(*STATE), itemgetter(*STATE, "hidden"), itemgetter(*WEIGHTS)
 
 
 class GRU(Forecaster):
@@ -67,7 +70,7 @@ class GRU(Forecaster):
         self.week_ = self.day_[np.arange(second) % first]
         state = self._rings()
         x, simple = np.empty((len(z), N_FEATURES)), np.empty((len(z), self.horizon, N_SKIPS))
-        features_of(*(state[name] for name in STATE), z, x, simple)
+        features_of(*_rings(state), z, x, simple)
         target = np.full((len(z), self.horizon), np.nan)
         for h in range(1, min(self.horizon, len(z) - 1) + 1):
             target[:-h, h - 1] = z[h:] - base[:-h, h - 1]
@@ -91,12 +94,11 @@ class GRU(Forecaster):
         return self._rings() | {"hidden": np.zeros((self.n_members, self.hidden))}
 
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        self._correct(state, z, np.zeros_like(out), out)
+        out.fill(0.0)
+        self._correct(state, z, out, out)
 
     def _correct(self, state: State, z: NDArray[np.float64], base: NDArray, out: NDArray) -> None:
-        advance_gru(
-            *(state[name] for name in STATE), state["hidden"], *(self.weights_[name] for name in WEIGHTS), z, base, out
-        )
+        advance_gru(*_cell(state), *_weights(self.weights_), z, base, out)
 
     def _get_learned(self) -> State:
         return super()._get_learned() | {"day_": self.day_, "week_": self.week_, "weights_": self.weights_}

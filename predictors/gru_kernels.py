@@ -129,7 +129,7 @@ def advance_gru(
         w_out [M, N, H], w_direct [M, F, H], b_out [M, H], w_skip [M, N_SKIPS, H]: the heads.
         z: new values, shape [n].
         base: forecasts that the network corrects, shape [n, H]; zeros for a network that stands alone.
-        out: receives the forecasts, shape [n, H].
+        out: receives the forecasts, shape [n, H]; may be the same array.
     """
     models, ahead = hidden.shape[0], out.shape[1]
     x, row, direct = np.empty(N_FEATURES), np.empty(ahead), np.empty(ahead)
