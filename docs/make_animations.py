@@ -51,8 +51,8 @@ class Film:
 
 
 FILMS = {
-    "capacity": Film("psgym/Capacity-v0", "small", ("forecast",)),
-    "replicas": Film("psgym/Replicas-v0", "storage", ("hot-cold",), every=15, slots=720),
+    "capacity": Film("psgym/Capacity-v0", "small", ("shipped",)),
+    "replicas": Film("psgym/Replicas-v0", "storage", ("shipped",), every=15, slots=720),
     "allocation": Film("psgym/Allocation-v0", "contended", ("shipped",)),
     "cluster": Film("psgym/Cluster-v0", "small", ("shipped",)),
     "comparison": Film(

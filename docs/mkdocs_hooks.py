@@ -16,13 +16,9 @@ CLASSES = {
     "cluster": envs.FullClusterEnv,
 }
 """Environments by the name of their page."""
-FILMED = {
-    "capacity": "under the rule `forecast`",
-    "replicas": "under the rule `hot-cold`",
-    "allocation": "under the policy that comes with the package, on preset `contended`",
-    "cluster": "under the policy that comes with the package",
-}
-"""What the animation of a page shows; `docs/make_animations.py` draws it."""
+SHIPPED = "under the policy that comes with the package"
+FILMED = {"allocation": f"of preset `contended` {SHIPPED}"}
+"""What the animation of a page shows (`docs/make_animations.py`), where it is more than that."""
 
 
 def environment_page(name: str) -> str:
@@ -34,7 +30,7 @@ def environment_page(name: str) -> str:
     return (
         f"# {name.capitalize()}\n\n{title}\n\n"
         f"![An episode of {cls.view.id}](../images/{name}.webp)\n\n"
-        f"*An episode {FILMED[name]}: each picture is of a plan at its COMMIT.*\n\n"
+        f"*An episode {FILMED.get(name, SHIPPED)}; each picture shows a plan at its COMMIT.*\n\n"
         "| | |\n|---|---|\n"
         f"| Action Space | `Discrete({env.action_space.n})` |\n"
         f"| Observation Space | `Box({space.low.min():g}, {space.high.max():g}, {space.shape}, float32)` |\n"
