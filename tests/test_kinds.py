@@ -66,5 +66,7 @@ def test_the_fit_reproduces_the_shipped_coefficients(kind: JobKind) -> None:
     if not traces:
         pytest.skip("PSGYM_TRACES is unset: the measured runs are not part of the repository")
     measured = FIT["read_points"](str(Path(traces) / "ps_worker" / "dl2_ps_worker_speed_5models.csv.gz"), kind.name)
+    if measured is None and kind.name not in FIT["EARLIER"]:
+        pytest.skip("its runs are in another file")
     coefficients, _ = FIT["fit"](kind.name, measured or FIT["earlier_points"](kind.name))
     np.testing.assert_allclose(coefficients, kind.sync, rtol=1e-2, atol=1e-5)
