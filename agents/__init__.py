@@ -11,7 +11,7 @@ __all__ = ["load_policy", "shipped_about"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs PyTorch when it is asked for."""
+    """Load the shipped policies when they are asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from psgym.agents import shipped

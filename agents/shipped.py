@@ -7,16 +7,18 @@ are shipped for an id, the scorer is the better policy.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from psgym.agents.networks.layout import layout_of
-from psgym.agents.networks.player import NetworkPolicy
-from psgym.agents.networks.weights import About, WeightsError, load_network, read_weights
+from psgym.agents.networks.layout import WeightsError, layout_of
 from psgym.agents.policies import PolicyError, part_names
 from psgym.agents.policy import simulation_of
 from psgym.agents.scorer import Scorer, ScorerPolicy, read_scorer
 from psgym.envs.settings import make_config
 from psgym.envs.views import VIEWS
+
+if TYPE_CHECKING:
+    from psgym.agents.networks.player import NetworkPolicy
+    from psgym.agents.networks.weights import About
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -55,7 +57,11 @@ def shipped_about(view_id: str) -> About | Scorer:
         PolicyError: If none is shipped for the id.
     """
     path = shipped_scorer(view_id)
-    return read_scorer(path) if path else read_weights(shipped_network(view_id))[0]
+    if path:
+        return read_scorer(path)
+    from psgym.agents.networks.weights import read_weights
+
+    return read_weights(shipped_network(view_id))[0]
 
 
 def load_policy(view_id: str, env: Any = None, preset: str | None = None) -> NetworkPolicy | ScorerPolicy:
@@ -86,5 +92,8 @@ def load_policy(view_id: str, env: Any = None, preset: str | None = None) -> Net
         raise WeightsError(f"{path}: decides for {view_id}, but the environment is another: {env!r}")
     if path == scorer:
         return ScorerPolicy(env, read_scorer(path))
+    from psgym.agents.networks.player import NetworkPolicy  # PyTorch; a scorer does without
+    from psgym.agents.networks.weights import load_network
+
     network, _ = load_network(path, layout)
     return NetworkPolicy(network, env)

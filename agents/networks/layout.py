@@ -9,6 +9,11 @@ from psgym.envs.cluster.features import groups, rows_hash
 from psgym.envs.cluster.settings_record import action_counts
 from psgym.envs.views import VIEWS
 
+
+class WeightsError(ValueError):
+    """A file that holds no weights, or weights of a network for other observations or decisions."""
+
+
 PARTS = ("capacity", "allocation", "replicas")
 """What an agent can decide, in the order of their actions after COMMIT."""
 

@@ -14,14 +14,10 @@ import torch
 
 from psgym.agents.files import write_atomically
 from psgym.agents.networks.entities import EntityNetwork
-from psgym.agents.networks.layout import Layout
+from psgym.agents.networks.layout import Layout, WeightsError
 
 ABOUT = "about"
 """Name of the array that holds the description, as JSON."""
-
-
-class WeightsError(ValueError):
-    """A file that holds no weights, or weights of a network for other observations or decisions."""
 
 
 @dataclass(frozen=True)

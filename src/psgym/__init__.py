@@ -10,7 +10,7 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    """Load ``load_policy``, which needs PyTorch, when it is asked for."""
+    """Load ``load_policy``, which few need, when it is asked for."""
     if name != "load_policy":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from psgym.agents.shipped import load_policy

@@ -101,3 +101,14 @@ def test_other_layouts_and_ids_are_refused() -> None:
 def test_importing_psgym_loads_no_torch(tmp_path: Path) -> None:
     code = "import sys, psgym; assert not {'torch', 'psgym.agents'} & set(sys.modules); psgym.load_policy"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("view_id", SCORERS)
+def test_a_scorer_needs_no_torch(view_id: str) -> None:
+    program = (
+        "import sys; sys.modules['torch'] = None;"
+        "import gymnasium as gym, psgym; from psgym.agents import shipped_about;"
+        f"name = {view_id!r}; env = gym.make(name, **shipped_about(name).changes);"
+        "policy = psgym.load_policy(name, env); observation, _ = env.reset(seed=0); policy.predict(observation)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
