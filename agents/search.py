@@ -63,6 +63,8 @@ class Search:
     """Fresh training days of an iteration, the same for every member."""
     validation_days: int = 40
     """Days that choose among the start and the last centres."""
+    only: tuple[str, ...] = ()
+    """Names of the weights that move, such as those that the rule at the start has itself; all if empty."""
 
     def __post_init__(self) -> None:
         for name in ("iterations", "days", "validation_days"):
@@ -98,7 +100,11 @@ class Searcher:
         self.cluster = {name: one for name, one in given.items() if name not in needed}
         config = make_config(VIEWS[view_id].preset, arguments.get("preset"), None, given)
         self._given: dict[str, Any] = {**{name: arguments.get(name) for name in LOADS}, "config": config}
-        self._spread = np.array([self._score.spreads[name] for name in self._score.weights])
+        names = self._score.weights
+        if unknown := sorted(set(search.only) - set(names)):
+            raise ValueError(f"search: only: no weight {unknown[0]!r}; there are {', '.join(names)}")
+        self._moves = np.array([not search.only or name in search.only for name in names])
+        self._spread = np.array([self._score.spreads[name] for name in names]) * self._moves
         self.state: dict[str, Any] = {"centres": [self._score.start(config).tolist()], "spread": self._spread.tolist()}
 
     @property
@@ -157,7 +163,7 @@ class Searcher:
         return {
             "centre": float(costs[0].mean()),
             "elite": float(costs[elite].mean()),
-            "spread": float((moved / self._spread).mean()),
+            "spread": float((moved[self._moves] / self._spread[self._moves]).mean()),
         }
 
     def finish(self) -> tuple[Scorer, dict[str, float]]:
@@ -181,6 +187,8 @@ class Searcher:
         chosen = zip(self._score.weights, candidates[best], strict=True)
         weights = {name: float(f"{value:.5g}") for name, value in chosen}
         trained = {"seed": self._seed, **asdict(search), "validation": {k: round(v, 2) for k, v in found.items()}}
+        if not search.only:
+            del trained["only"]
         trained |= {"cluster": self.cluster} if self.cluster else {}
         return Scorer(self._view, weights, self.beside, self.changes, trained), found
 
@@ -263,7 +271,8 @@ def train_scorer(training: Training, folder: Path, progress_bar: bool = False, r
     if scorer is None:
         message = f"stopped by a signal after {searcher.done} iterations; the search is {folder / STATE}"
         raise Interrupted(message, signals.received or 0)
-    trained = {"algo": training.algo, "preset": training.preset, **scorer.trained}
+    name = f"{training.algo} of {len(search.only)} weights" if search.only else training.algo
+    trained = {"algo": name, "preset": training.preset, **scorer.trained}
     write_scorer(folder / MODEL, replace(scorer, trained=trained))
     return folder / MODEL
 

@@ -59,6 +59,8 @@ class Comparison:
     """Whether to compare in total cost too, which is what the reward counts but not the primary metric."""
     besides: tuple[str, ...] = ()
     """Further rules beside the scorers, each of which makes another policy of the same weights."""
+    others: tuple[str, ...] = ()
+    """Further studies whose models take part."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Study:
     config: str
     algo: str
     comparisons: dict[str, Comparison]
+    seeds: int = len(SEEDS)
+    """Seeds that it is trained from; fewer where no claim rests on them."""
 
 
 _RULES = "drf,drf-stop,optimus,srpt-optimus,srpt-optimus-sticky,priority"
@@ -113,8 +117,12 @@ STUDIES = {
         "psgym/Replicas-v0",
         "replicas",
         "cem-scorer",
-        {"replicas-storage": Comparison("hot-cold,load-aware,forecast,oracle", "storage", cost=True)},
+        {
+            "replicas-storage": Comparison("hot-cold,load-aware,forecast,oracle", "storage", cost=True),
+            "replicas-rule": Comparison("load-aware", "storage", cost=True, others=("replicas-numbers",)),
+        },
     ),
+    "replicas-numbers": Study("psgym/Replicas-v0", "replicas-numbers", "cem-scorer", {}, seeds=3),
     "capacity": Study(
         "psgym/Capacity-v0",
         "capacity",
@@ -142,6 +150,11 @@ def model_of(study: Study, folder: Path) -> Path:
     return folder / ("scorer.json" if study.algo == SCORER else "model.zip")
 
 
+def folders_of(title: str, work: Path) -> list[Path]:
+    """Where the trainings of a study lie, by seed."""
+    return [work / f"{title}-{seed}" for seed in range(STUDIES[title].seeds)]
+
+
 def with_besides(models: list[Path], besides: tuple[str, ...]) -> list[Path]:
     """Return the models, and scorers of the same weights beside other rules, which are written next to them."""
     found = list(models)
@@ -155,7 +168,7 @@ def with_besides(models: list[Path], besides: tuple[str, ...]) -> list[Path]:
 
 
 def compare(name: str, study: Study, one: Comparison, folders: list[Path], work: Path, data: Path | None) -> None:
-    """Make one table, unless it is there; a trace needs the folder of traces."""
+    """Make one table, unless it is there; a trace needs the folder of traces, other studies their models."""
     path = RESULTS / f"{name}.json"
     if path.exists():
         return
@@ -163,6 +176,8 @@ def compare(name: str, study: Study, one: Comparison, folders: list[Path], work:
         print(f"{name}: skipped; --data names the folder of traces")
         return
     models = with_besides([model_of(study, folder) for folder in folders[: one.seeds]], one.besides)
+    for other in one.others:
+        models += [model_of(STUDIES[other], folder) for folder in folders_of(other, work)[: one.seeds]]
     policies = ",".join([one.policies, *map(str, models)])
     arguments = ["--env", study.env, "--days", one.days, "--validation-days", one.validation_days, "--seed", TEST_SEED]
     arguments += ["--preset", one.preset] if one.preset else []
@@ -180,6 +195,7 @@ def compare(name: str, study: Study, one: Comparison, folders: list[Path], work:
         if not one.cost:
             del row["cost_episodes"]
     found["training_cpu_seconds"] = [_seconds(folder) for folder in folders[: one.seeds]]
+    found["learned"] = study.algo
     found["learned_against"] = learned_against(found, "episodes")
     if one.cost:
         found["learned_cost_against"] = learned_against(found, "cost_episodes")
@@ -204,7 +220,7 @@ def learned_against(found: dict[str, Any], key: str) -> dict[str, dict[str, dict
 def table(found: dict[str, Any]) -> str:
     """Return a comparison as a Markdown table, with the difference of the first learned policy from every other."""
     primary = found["primary"]
-    learned = next(row["policy"] for row in found["rows"] if row["kind"] == "learned")
+    learned = found.get("learned") or next(row["policy"] for row in found["rows"] if row["kind"] == "learned")
     jobs = any(row["metrics"]["mean_completion_seconds"]["mean"] for row in found["rows"])
     more = [name for name in ("mean_completion_seconds", "p99_completion_seconds", "node_hours") if jobs]
     more = [name for name in more if name != primary]
@@ -313,10 +329,11 @@ def main() -> None:
         return
     for title, study in STUDIES.items():
         names = [name for name in study.comparisons if not wanted or {title, name} & wanted]
-        folders = [arguments.work / f"{title}-{seed}" for seed in SEEDS]
+        folders = folders_of(title, arguments.work)
         if arguments.part != "compare" and (names or title in wanted):
-            for seed, folder in zip(SEEDS, folders, strict=True):
-                train(study, seed, folder)
+            for needed in (title, *(other for name in names for other in study.comparisons[name].others)):
+                for seed, folder in enumerate(folders_of(needed, arguments.work)):
+                    train(STUDIES[needed], seed, folder)
         if arguments.part != "train":
             for name in names:
                 compare(name, study, study.comparisons[name], folders, arguments.work, arguments.data)

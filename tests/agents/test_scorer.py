@@ -148,6 +148,17 @@ def test_a_search_is_repeatable_and_goes_on(view_id: str, tmp_path: Path, monkey
     assert read_scorer(train_scorer(training(view_id), tmp_path / "parts", resume=True)) == found
 
 
+def test_a_search_may_hold_weights_where_they_are() -> None:
+    searcher = Searcher(REPLICAS, {"preset": "small"}, "", Search(**SHORT, only=("target", "fullness")), 0)
+    measured = searcher.run_iteration()
+    before, after = np.array(searcher.state["centres"])
+    moved = {name for name, held in zip(score_of(REPLICAS).weights, before == after, strict=True) if not held}
+    assert moved == {"target", "fullness"}
+    assert np.isfinite(list(measured.values())).all()
+    with pytest.raises(ValueError, match="search: only: no weight 'heat_shrt'; there are demand, heat_short"):
+        Searcher(REPLICAS, {}, "", Search(only=("heat_shrt",)), 0)
+
+
 def test_files_that_differ_in_their_seed_are_one_policy(tmp_path: Path) -> None:
     for seed in range(6):
         write_scorer(tmp_path / f"{seed}.json", Scorer(ALLOCATION, START, trained={"algo": "cem-scorer", "seed": seed}))
