@@ -14,7 +14,6 @@ import math
 from typing import Any
 
 from psgym.envs.cluster.jit import kernel
-from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.moves import DOWN, STOP, UP, may_order, order
 
 WEIGHTS = (
@@ -51,14 +50,12 @@ def _nodes(offer: Any, need: Any) -> float:
 @kernel
 def nodes_wanted(public: Any, weights: Any) -> float:
     """Nodes to hold, before rounding."""
-    settings, planner, pairs = public.settings, public.planner, 0.0
-    for k in range(public.active_count):
-        pairs += dominant_share(settings, public.jobs[public.active[k]].kind, 1, 1)
+    settings, planner = public.settings, public.planner
     requested = _nodes(settings.node_offer, planner.now)
     phase = 2.0 * math.pi * public.slot_of_day / settings.slots_per_day
     wanted = weights[PLANNED] * _nodes(settings.node_offer, planner.target) + weights[REQUESTED] * requested
     ahead = _nodes(settings.node_offer, planner.expected[planner.expected.shape[0] - 1])
-    wanted += weights[ARRIVING] * (ahead - requested) + weights[PAIRS] * pairs * settings.nodes
+    wanted += weights[ARRIVING] * (ahead - requested) + weights[PAIRS] * public.demand * settings.nodes
     wanted += weights[WAITING] * public.waiting + weights[UNFINISHED] * math.log(1.0 + public.active_count)
     wanted += weights[DAY_SINE] * math.sin(phase) + weights[DAY_COSINE] * math.cos(phase)
     return float(wanted + weights[CONSTANT])
