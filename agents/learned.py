@@ -75,14 +75,16 @@ def learned_candidates(paths: Sequence[Path], view_id: str, preset: str | None =
 def trained_config(path: Path, view_id: str, preset: str | None = None) -> ClusterConfig | None:
     """Return the configuration of the cluster that a policy was trained on, or None if that has a name.
 
+    A scorer fits clusters of every size, so that a preset that is asked for is taken as it is.
+
     Raises:
         ModelError: If the file is no model of psgym, or the model was trained on another environment or layout.
     """
     if path.suffix != ".json":
         return learned_candidate(path, view_id, preset)[1]
     trained = read_scorer(path).trained
-    cluster = trained.get("cluster")
-    return make_config(VIEWS[view_id].preset, preset or trained.get("preset"), None, cluster) if cluster else None
+    cluster = None if preset else trained.get("cluster")
+    return make_config(VIEWS[view_id].preset, trained.get("preset"), None, cluster) if cluster else None
 
 
 def _recipe_of(scorer: Scorer) -> str:

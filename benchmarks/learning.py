@@ -98,6 +98,12 @@ STUDIES = {
         "cem-scorer",
         {"dl2": Comparison(_RULES, "dl2")},
     ),
+    "large": Study(
+        "psgym/Allocation-v0",
+        "allocation-large",
+        "cem-scorer",
+        {"large": Comparison("srpt-optimus,priority", "large", 10, validation_days=1)},
+    ),
     "cluster": Study(
         "psgym/Cluster-v0",
         "cluster",

@@ -128,6 +128,7 @@ def test_a_search_is_repeatable_and_goes_on(view_id: str, tmp_path: Path, monkey
     config = trained_config(whole, view_id)
     assert config is not None
     assert config.load == 0.1
+    assert trained_config(whole, view_id, "large") is None  # it fits every cluster
     assert found.beside == ("forecast+hot-cold" if view_id == CLUSTER else "")
     assert (found.trained["algo"], found.trained["seed"]) == ("cem-scorer", 0)
     assert list((tmp_path / "whole" / "tensorboard").iterdir())
