@@ -15,7 +15,7 @@ import numpy as np
 
 from psgym.envs.cluster.capacity import repair_seconds
 from psgym.envs.cluster.chance import NODE_REPAIR, SERVER_REPAIR, geometric, poisson
-from psgym.envs.cluster.jit import int64, kernel
+from psgym.envs.cluster.jit import kernel
 from psgym.envs.cluster.jobs import dominant_share
 from psgym.envs.cluster.records import HORIZONS
 from psgym.envs.cluster.rules.priority import last_nodes
@@ -177,13 +177,6 @@ def _draw_coefficients(public: Any, job: Any, truth: Any, rng: Any) -> None:
     scale = speed / estimated_speed(public, job, servers, workers)  # speed falls as all of them grow
     for c in range(truth.multiplier.shape[0]):
         truth.multiplier[c] *= scale
-
-
-@kernel
-def _last_node(job: Any, k: int) -> int:
-    if k < job.last_workers:
-        return int64(job.last_worker_node[k])
-    return int64(job.last_server_node[k - job.last_workers])
 
 
 @kernel
