@@ -1,1 +1,9 @@
-"""Rules that decide a part of the cluster from its public record: allocation, capacity, replicas."""
+"""Rules that decide a part of the cluster from its public record.
+
+* `capacity`, `replicas`, `allocation`: those that environments run inside a step, for parts that the agent does not
+  decide, and that compositions name; `parts` runs them.
+* `priority`: allocation by weighted increments, the tuned rule and the learned scorer.
+* `ladder` and `greedy`: further rules for replicas, up to `load-aware`, `forecast` and the oracle; `relieving`: the
+  learned score, which starts as `load-aware`.
+* `sizing`: the learned score for capacity.
+"""
