@@ -11,10 +11,11 @@ import time
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from psgym.envs.cluster.batch import TO_LIVE, live_batch
 from psgym.envs.cluster.decide import next_actions
+from psgym.envs.cluster.slot import live_slot
 from psgym.envs.simulation import Simulation
 from psgym.envs.vector import ClusterVectorEnv
 
@@ -105,14 +106,20 @@ def _percentile(load: Any, effective: Any, base: float, slope: float, tail: floa
     return high
 
 
+@njit
+def live_slots(states: Any, scenarios: Any, outcomes: Any) -> None:
+    """Lives through one slot of every cluster."""
+    for index in range(states.shape[0]):
+        live_slot(states[index], scenarios[index], outcomes[index])
+
+
 def kernel_slots(simulation: Simulation) -> float:
     """CPU time of one slot of one cluster by the kernels, decision included."""
     actions = np.zeros(simulation.count, np.int64)
     best = np.inf
     for _ in range(REPEATS):
-        simulation.states["hidden"]["pending"][:] = TO_LIVE
         start = time.process_time()
-        live_batch(simulation.states, simulation.scenarios, simulation.outcomes)
+        live_slots(simulation.states, simulation.scenarios, simulation.outcomes)
         next_actions(simulation.states, 0, HOT_COLD, 0, actions)
         best = min(best, time.process_time() - start)
     return best / simulation.count

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from psgym.envs.render import ImageRenderer, Window
 
 _NO_TERMS = dict.fromkeys(TERMS, 0.0)
-_DECISIONS, _REFUSALS = METRICS.index("decisions"), METRICS.index("refusals")
 
 
 class InvalidActionError(TypeError, ValueError):
@@ -90,6 +89,7 @@ class ClusterEnv(gym.Env[Any, Any]):
         self.observation_space = observation_space(self.config)
         self.action_space = spaces.Discrete(self._simulation.actions)
         self.layout_hash = layout_hash(self.config)
+        self._count = self._simulation.actions
         self._actions = np.zeros(1, np.int64)
         self._phase = "new"
         self._open_arrays()
@@ -98,13 +98,15 @@ class ClusterEnv(gym.Env[Any, Any]):
         """Keeps views of what every step reads; they follow the simulation's arrays."""
         simulation = self._simulation
         self._outcome = np.asarray(simulation.outcomes)
-        self._slots_elapsed, self._refused = self._outcome["slots_elapsed"], self._outcome["refused"]
+        self._refused = self._outcome["refused"]
         self._observation, self._mask, self._metrics = (
             simulation.observations[0],
             simulation.masks[0],
             simulation.metrics[0],
         )
         self._parts = _group_slices(self.config) if self.config.observation == "structured" else None
+        self._facts: dict[str, Any] = dict.fromkeys(METRICS, 0.0)  # updated in place: to build a mapping takes longer
+        self._terms = _NO_TERMS.copy()
         self._read_metrics()
         self._renderer: ImageRenderer | None = None  # a figure that is laid out with the first image
         self._window: Window | None = None
@@ -131,22 +133,34 @@ class ClusterEnv(gym.Env[Any, Any]):
         if self._phase != "running":
             new = self._phase == "new"
             raise ResetNeeded("call reset() before step()" if new else "the episode is over; call reset()")
-        self._actions[0] = _checked(action, self._mask.shape[0])
-        self._simulation.step(self._actions)
-        if not self._slots_elapsed.item():
-            return self._observe(), 0.0, False, False, self._info(0, self._refused.item(), _NO_TERMS)
+        self._actions[0] = action if type(action) is int and 0 <= action < self._count else self._checked(action)
+        committed = self._simulation.step(self._actions)
+        refused = self._refused.item()
+        if not committed:
+            self._facts["decisions"] += 1.0
+            self._facts["refusals"] += refused
+            return self._observe(), 0.0, False, False, self._info(0, refused, _NO_TERMS)
         self._read_metrics()
-        reward, terms, slots, refused, terminated, truncated = self._outcome[0].item()
+        reward, terms, slots, _, terminated, truncated, _ = self._outcome.item()
         if terminated or truncated:
             self._phase = "over"
         if self.render_mode == "human":
             self.render()
-        info = self._info(slots, refused, dict(zip(TERMS, terms.tolist(), strict=True)))
-        return self._observe(), reward, terminated, truncated, info
+        self._terms.update(zip(TERMS, terms.tolist(), strict=True))
+        return self._observe(), reward, terminated, truncated, self._info(slots, refused, self._terms)
+
+    def _checked(self, action: Any) -> int:
+        try:
+            index = operator.index(action)
+        except TypeError:
+            index = -1
+        if not 0 <= index < self._count or isinstance(action, (bool, np.bool_)):
+            raise InvalidActionError(f"an action must be an integer from 0 to {self._count - 1}, not {action!r}")
+        return index
 
     def _read_metrics(self) -> None:
-        """Keeps the metrics as a mapping; between commits only the two counts of decisions change."""
-        self._facts: dict[str, Any] = dict(zip(METRICS, self._metrics.tolist(), strict=True))
+        """Keeps the metrics as a mapping; between commits only the counts of decisions and refusals change."""
+        self._facts.update(zip(METRICS, self._metrics.tolist(), strict=True))
 
     def _observe(self) -> Any:
         observation = self._observation.copy()
@@ -156,7 +170,6 @@ class ClusterEnv(gym.Env[Any, Any]):
 
     def _info(self, slots: int, refused: bool, terms: dict[str, float]) -> dict[str, Any]:
         info = self._facts.copy()
-        info["decisions"], info["refusals"] = self._metrics.item(_DECISIONS), self._metrics.item(_REFUSALS)
         info["action_mask"] = self._mask.copy()
         info["slots_elapsed"] = slots
         info["refused"] = refused
@@ -232,27 +245,17 @@ class ClusterEnv(gym.Env[Any, Any]):
 _VIEWS = frozenset(
     (
         "_outcome",
-        "_slots_elapsed",
         "_refused",
         "_observation",
         "_mask",
         "_metrics",
         "_facts",
+        "_terms",
         "_parts",
         "_renderer",
         "_window",
     )
 )
-
-
-def _checked(action: Any, count: int) -> int:
-    try:
-        index = operator.index(action)
-    except TypeError:
-        raise InvalidActionError(f"an action must be an integer from 0 to {count - 1}, not {action!r}") from None
-    if not 0 <= index < count or isinstance(action, (bool, np.bool_)):
-        raise InvalidActionError(f"an action must be an integer from 0 to {count - 1}, not {action!r}")
-    return index
 
 
 def _group_slices(config: ClusterConfig) -> list[tuple[str, slice, tuple[int, int]]]:

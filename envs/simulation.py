@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.accesses import LoggedPopularity
-from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, decide_batch, live_batch, open_batch
+from psgym.envs.cluster.batch import TO_OPEN, TO_SHOW, advance_batch, decide_batch
 from psgym.envs.cluster.config import ClusterConfig, ConfigError
 from psgym.envs.cluster.features import observation_size
 from psgym.envs.cluster.metrics import METRICS
@@ -127,8 +127,8 @@ class Simulation:
             write_jobs(scenario, day.jobs, self.config, rng)
         elif not complete:
             raise ConfigError(f"more than max_jobs={self.config.max_jobs} jobs arrive in this episode; raise max_jobs")
-        self._show(index, TO_OPEN)
         np.asarray(self.outcomes)[index] = np.zeros((), OUTCOME)
+        self._show(index, TO_OPEN)
         return day
 
     def refresh(self, index: int) -> None:
@@ -136,17 +136,19 @@ class Simulation:
         self._show(index, TO_SHOW)
 
     def _show(self, index: int, pending: int) -> None:
-        self.states["hidden"]["pending"][index] = pending
-        self._open(index, index + 1)
+        self.outcomes["pending"][index] = pending
+        self._advance(index, index + 1)
 
-    def _open(self, first: int, last: int) -> None:
-        open_batch(self.states, self.scenarios, self.observations, self.masks, self.metrics, first, last)
+    def _advance(self, first: int, last: int) -> None:
+        shown = self.observations, self.masks, self.metrics, self.outcomes
+        advance_batch(self.states, self.scenarios, *shown, first, last)
 
-    def step(self, actions: NDArray[np.int64]) -> None:
-        """Carries out one decision in every cluster whose action is not negative."""
-        if decide_batch(self.states, actions, self.observations, self.masks, self.metrics, self.outcomes):
-            live_batch(self.states, self.scenarios, self.outcomes)
-            self._open(0, self.count)
+    def step(self, actions: NDArray[np.int64]) -> bool:
+        """Carries out one decision in every cluster whose action is not negative; True if any committed its slot."""
+        committed: bool = decide_batch(self.states, actions, self.observations, self.masks, self.metrics, self.outcomes)
+        if committed:
+            self._advance(0, self.count)
+        return committed
 
     def snapshot(self, index: int = 0) -> Snapshot:
         """Copies one cluster."""

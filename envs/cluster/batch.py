@@ -1,7 +1,8 @@
-"""The kernels that Python calls: each works on a whole batch, and leaves what comes next in ``hidden.pending``.
+"""The kernels that Python calls: each works on a whole batch, and leaves what comes next in ``outcome.pending``.
 
-A step is up to three of them: decide, live through the slots that were committed, open the next ones. One kernel
-for all three would run no faster and compile longer, because LLVM optimises all that a kernel calls once more with it.
+A step is one or two of them: decide, and where slots were committed, live through them and open the next ones. One
+kernel for both would run no faster and compile longer, because LLVM optimises all that a kernel calls once more with
+it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def decide_batch(states: Any, actions: Any, observations: Any, masks: Any, metri
         if outcome.slots_elapsed > 0:
             _clear(outcome)
         if decide(state, actions[index], observations[index], masks[index], outcome):
-            state.hidden.pending = TO_LIVE
+            outcome.pending = TO_LIVE
             any_committed = True
         else:
             metrics[index, metrics.shape[1] - 2] = state.hidden.totals.decisions
@@ -45,24 +46,20 @@ def _clear(outcome: Any) -> None:
 
 
 @kernel
-def live_batch(states: Any, scenarios: Any, outcomes: Any) -> None:
-    """Lives through the slot of every cluster that committed."""
-    for index in range(states.shape[0]):
-        if states[index].hidden.pending == TO_LIVE:
-            live_slot(states[index], scenarios[index], outcomes[index])
-            states[index].hidden.pending = TO_OPEN
-
-
-@kernel
-def open_batch(states: Any, scenarios: Any, observations: Any, masks: Any, metrics: Any, first: int, last: int) -> None:
-    """Opens the next slot where one has been lived through or an episode begins, and shows it."""
+def advance_batch(
+    states: Any, scenarios: Any, observations: Any, masks: Any, metrics: Any, outcomes: Any, first: int, last: int
+) -> None:
+    """Lives through the slots that were committed, opens the next ones and those of new episodes, and shows them."""
     for index in range(first, last):
-        state = states[index]
-        if state.hidden.pending == NOTHING:
+        outcome = outcomes[index]
+        if outcome.pending == NOTHING:
             continue
-        if state.hidden.pending == TO_OPEN:
-            open_slot(state, scenarios[index])
-        state.hidden.pending = NOTHING
+        state, scenario = states[index], scenarios[index]
+        if outcome.pending == TO_LIVE:
+            live_slot(state, scenario, outcome)
+        if outcome.pending != TO_SHOW:
+            open_slot(state, scenario)
+        outcome.pending = NOTHING
         observe(state.public, observations[index])
         write_mask(state.public, masks[index])
         write_metrics(state, metrics[index])

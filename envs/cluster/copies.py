@@ -18,24 +18,32 @@ def may_hold(public: Any, dataset: int, server: int) -> bool:
 
     Those in flight do not count, since an outage may yet end them.
     """
-    servers = public.servers
-    if not servers.up[server] or public.datasets.placed[dataset, server] != NO_COPY:
-        return False
-    if servers.stored[server] + public.datasets.size[dataset] > servers.capacity[server]:
-        return False
-    return public.settings.racks < 2 or _only_rack(public, dataset, -1) != servers.rack[server]
+    return _has_room(public, dataset, server) and public.servers.rack[server] != _crowded_rack(public, dataset)
+
+
+@kernel
+def _has_room(public: Any, dataset: int, server: int) -> bool:
+    servers, datasets = public.servers, public.datasets
+    new = (datasets.placed[dataset, server] == NO_COPY) & (servers.up[server] != 0)
+    return new & (servers.stored[server] + datasets.size[dataset] <= servers.capacity[server])
+
+
+@kernel
+def _crowded_rack(public: Any, dataset: int) -> int:
+    """The rack that may take no copy because all complete ones stand on it; -1 if there is none such."""
+    return _only_rack(public, dataset, -1) if public.settings.racks > 1 else -1
 
 
 @kernel
 def _only_rack(public: Any, dataset: int, without: int) -> int:
     """The rack on which all complete copies of a dataset stand, one of them left out; -1 if several or none."""
-    rack = -1
-    for s in range(public.servers.up.shape[0]):
-        if public.datasets.placed[dataset, s] == LIVE_COPY and s != without:
-            if rack >= 0 and public.servers.rack[s] != rack:
-                return -1
-            rack = public.servers.rack[s]
-    return int64(rack)
+    first, last = public.settings.racks, -1
+    for s in range(public.servers.up.shape[0]):  # without branches: where copies stand is hard to predict
+        counts = (public.datasets.placed[dataset, s] == LIVE_COPY) & (s != without)
+        rack = int64(public.servers.rack[s])
+        first = min(first, rack) if counts else first
+        last = max(last, rack) if counts else last
+    return last if first == last else -1
 
 
 @kernel
@@ -54,29 +62,39 @@ def may_drop(public: Any, dataset: int, server: int) -> bool:
         return False
     if public.datasets.live[dataset] < 2:
         return False
-    for f in range(public.flight_count):
-        flight = public.flights[f]
-        if flight.dataset == dataset and flight.source == server:
-            return False
+    if public.servers.flights[server] > 0 and _is_source(public, dataset, server):
+        return False
     if public.settings.racks < 2 or public.datasets.copies[dataset] + public.datasets.pending[dataset] < 3:
         return True
     return _only_rack(public, dataset, server) < 0 or _only_rack(public, dataset, -1) >= 0
 
 
 @kernel
-def has_target(public: Any, dataset: int) -> bool:
-    """Whether any server may take a copy of a dataset that may be copied."""
-    for s in range(public.servers.up.shape[0]):
-        if may_hold(public, dataset, s):
+def _is_source(public: Any, dataset: int, server: int) -> bool:
+    for f in range(public.flight_count):
+        flight = public.flights[f]
+        if flight.dataset == dataset and flight.source == server:
             return True
     return False
 
 
 @kernel
+def has_target(public: Any, dataset: int) -> bool:
+    """Whether any server may take a copy of a dataset that may be copied."""
+    crowded, found = _crowded_rack(public, dataset), False
+    for s in range(public.servers.up.shape[0]):
+        found |= (public.servers.rack[s] != crowded) & _has_room(public, dataset, s)
+    return found
+
+
+@kernel
 def has_drop(public: Any, dataset: int) -> bool:
     """Whether any copy of a dataset may go."""
-    if public.datasets.live[dataset] < 2:
+    datasets = public.datasets
+    if datasets.live[dataset] < 2:
         return False
+    if datasets.copies[dataset] < 3 and datasets.pending[dataset] == 0:
+        return True  # two live copies of which none is a source
     for s in range(public.servers.up.shape[0]):
         if may_drop(public, dataset, s):
             return True
@@ -89,8 +107,9 @@ def choose_target(public: Any, dataset: int) -> int:
     servers = public.servers
     if not may_start_copy(public, dataset):
         return -1
+    crowded = _crowded_rack(public, dataset)
     for s in range(servers.up.shape[0]):
-        servers.feasible[s] = may_hold(public, dataset, s)
+        servers.feasible[s] = servers.rack[s] != crowded and _has_room(public, dataset, s)
         # A tie needs no secret, only numbers that favour no server; so the key is a constant.
         servers.tie[s] = uniform(np.uint64(0), PLACEMENT, dataset * servers.up.shape[0] + s, public.slot)
     return int(least_loaded(servers.utilisation, servers.feasible, servers.tie))
@@ -142,6 +161,7 @@ def drop_copy(public: Any, dataset: int, server: int) -> None:
     datasets.placed[dataset, server] = NO_COPY
     datasets.copies[dataset] -= 1
     datasets.live[dataset] -= 1
+    datasets.unlisted[dataset] = True
     datasets.changed[dataset] = -1
     datasets.changed_slot[dataset] = public.slot
     public.servers.stored[server] -= datasets.size[dataset]
@@ -160,6 +180,7 @@ def end_flight(public: Any, index: int, complete: bool) -> None:
         datasets.placed[dataset, target] = LIVE_COPY
         datasets.copies[dataset] += 1
         datasets.live[dataset] += 1
+        datasets.unlisted[dataset] = True
     else:
         datasets.placed[dataset, target] = NO_COPY
         servers.stored[target] -= datasets.size[dataset]

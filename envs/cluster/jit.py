@@ -52,7 +52,7 @@ def kernel(function: F) -> F:
     A kernel called with ``0`` and with ``1`` would otherwise be compiled twice, and so would all that it calls: that
     doubles the time of a cold start. Without JIT the function is returned as it is.
     """
-    dispatcher: Any = njit(cache=True, no_cfunc_wrapper=True)(function)
+    dispatcher: Any = njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")(function)
     if dispatcher is not function:
         template = dispatcher.get_call_template
 

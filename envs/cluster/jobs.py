@@ -26,23 +26,6 @@ def differs_from_last(job: Any) -> bool:
 
 
 @kernel
-def nodes_of(job: Any) -> int:
-    """Number of distinct nodes that hold the job's tasks."""
-    count = 0
-    total = job.workers + job.servers
-    for k in range(total):
-        node = job.worker_node[k] if k < job.workers else job.server_node[k - job.workers]
-        new = True
-        for m in range(k):
-            if node == (job.worker_node[m] if m < job.workers else job.server_node[m - job.workers]):
-                new = False
-                break
-        if new:
-            count += 1
-    return count
-
-
-@kernel
 def neighbours_of(public: Any, job: Any) -> int:
     """Other jobs on the most crowded of the job's nodes: the slowest task sets the pace."""
     most = 0
@@ -57,7 +40,7 @@ def neighbours_of(public: Any, job: Any) -> int:
 def true_speed(public: Any, job: Any, multiplier: Any) -> float:
     """Speed of the job at its plan with its true coefficients, spread and neighbours, before data stalls."""
     settings = public.settings
-    spread = settings.spread_penalty * max(0, nodes_of(job) - 1) if settings.spread_cost else 0.0
+    spread = settings.spread_penalty * max(0, job.nodes - 1) if settings.spread_cost else 0.0
     speed = curve(settings.kinds[job.kind], job.mode, job.servers, job.workers, spread, multiplier)
     if settings.colocation_cost:
         speed /= 1.0 + settings.colocation_penalty * neighbours_of(public, job)
@@ -71,6 +54,7 @@ def settle_plan(state: Any, scenario: Any) -> None:
     Plans change only in a slot that plans anew; in any other, the same jobs run at the same true speeds.
     """
     public, hidden = state.public, state.hidden
+    hidden.unsettled = True
     if public.planning:
         hidden.running_count = 0
         for k in range(public.active_count):
@@ -138,6 +122,7 @@ def strike_failed_nodes(state: Any, substep: int) -> None:
             job, secret = public.jobs[index], hidden.jobs[index]
             if secret.finish_seconds > 0.0:
                 continue  # it ended earlier in this slot, and has nothing left to lose
+            hidden.unsettled = True
             lost_server = _holds(job.server_node, job.servers, n)
             if lost_server or _holds(job.worker_node, job.workers, n):
                 secret.lost_task = True
@@ -164,7 +149,9 @@ def runs(secret: Any) -> bool:
 def ask_for_data(state: Any) -> bool:
     """Notes what each running job would read in this sub-slot if nothing stalled it (bytes/s); True if any changed."""
     public, hidden, dt = state.public, state.hidden, state.public.settings.storage_seconds
-    changed = False
+    if not hidden.unsettled:
+        return False
+    changed = hidden.unsettled = False
     for k in range(hidden.running_count):
         job, secret = public.jobs[hidden.running[k]], hidden.jobs[hidden.running[k]]
         asked = 0.0
@@ -188,8 +175,10 @@ def make_progress(state: Any, substep: int) -> None:
         if not runs(secret):
             continue
         paused = min(secret.pause, dt)
-        secret.pause -= paused
-        secret.pause_seconds += paused
+        if paused > 0.0:
+            secret.pause -= paused
+            secret.pause_seconds += paused
+            hidden.unsettled = True
         run = dt - paused
         factor = hidden.speed_factor[job.dataset]
         speed, missing = secret.true_speed * factor, job.samples - job.done
@@ -198,6 +187,7 @@ def make_progress(state: Any, substep: int) -> None:
             run = missing / speed if speed > 0.0 else 0.0  # rounding may leave a stalled job with nothing to do
             job.done = job.samples
             secret.finish_seconds = begin + paused + run - job.arrival_seconds
+            hidden.unsettled = True
         else:
             job.done += speed * run
         hidden.totals.bytes_read += (job.done - before) * settings.kinds[job.kind].bytes_per_sample
@@ -208,6 +198,7 @@ def make_progress(state: Any, substep: int) -> None:
             secret.since_checkpoint = 0.0
             secret.saved = job.done
             secret.pause += settings.checkpoint_pause_seconds
+            hidden.unsettled = True
 
 
 @kernel

@@ -9,11 +9,11 @@ import math
 from typing import Any
 
 from psgym.envs.cluster.jit import int64, kernel
-from psgym.envs.cluster.jobs import differs_from_last, dominant_share, nodes_of
+from psgym.envs.cluster.jobs import differs_from_last, dominant_share
 from psgym.envs.cluster.placement import takes_tasks
 from psgym.envs.cluster.records import IN_FLIGHT, LIVE_COPY
 from psgym.envs.cluster.rules.allocation import free_shares
-from psgym.envs.cluster.speed import curve, remaining_at_one_each
+from psgym.envs.cluster.speed import nominal_speed, remaining_at_one_each
 
 JOB_WIDTH, DATASET_WIDTH, SERVER_WIDTH, NODE_WIDTH, FORECAST_WIDTH = 23, 14, 6, 6, 9
 
@@ -128,24 +128,21 @@ def _observe_job_plan(public: Any, k: int, out: Any) -> None:
     """The features of a row that follow the job's plan."""
     at, settings = k * JOB_WIDTH, public.settings
     job = public.jobs[public.window[k]]
-    kind, p, w = settings.kinds[job.kind], job.servers, job.workers
+    kind, mode, p, w = job.kind, job.mode, job.servers, job.workers
     # The ratio of observed to expected speed scales all alike: it matters to times, not to relative gains.
-    now = curve(kind, job.mode, p, w, 0.0, settings.nominal)
-    one_worker = curve(kind, job.mode, p, w + 1, 0.0, settings.nominal)
-    one_server = curve(kind, job.mode, p + 1, w, 0.0, settings.nominal)
-    one_each = curve(kind, job.mode, p + 1, w + 1, 0.0, settings.nominal)
+    now = nominal_speed(settings, kind, mode, p, w)
     left = (job.samples - job.done) / settings.slot_seconds
     out[at + 3] = w / settings.max_workers
     out[at + 4] = p / settings.max_servers
     out[at + 7] = _log_share(left / (job.ratio * now), settings.log_slots) if now > 0.0 else 1.0
-    out[at + 9] = _gain(now, one_worker)
-    out[at + 10] = _gain(now, one_server)
-    out[at + 11] = _gain(now, one_each)
-    out[at + 12] = _gain(now, curve(kind, job.mode, p, w + 3, 0.0, settings.nominal))
-    out[at + 13] = _gain(now, curve(kind, job.mode, p + 3, w, 0.0, settings.nominal))
-    out[at + 14] = _gain(now, curve(kind, job.mode, p + 3, w + 3, 0.0, settings.nominal))
-    out[at + 17] = _unit((nodes_of(job) - 1) / 8.0)
-    out[at + 18] = _unit(dominant_share(settings, job.kind, p, w))
+    out[at + 9] = _gain(now, nominal_speed(settings, kind, mode, p, w + 1))
+    out[at + 10] = _gain(now, nominal_speed(settings, kind, mode, p + 1, w))
+    out[at + 11] = _gain(now, nominal_speed(settings, kind, mode, p + 1, w + 1))
+    out[at + 12] = _gain(now, nominal_speed(settings, kind, mode, p, w + 3))
+    out[at + 13] = _gain(now, nominal_speed(settings, kind, mode, p + 3, w))
+    out[at + 14] = _gain(now, nominal_speed(settings, kind, mode, p + 3, w + 3))
+    out[at + 17] = _unit((job.nodes - 1) / 8.0)
+    out[at + 18] = _unit(dominant_share(settings, kind, p, w))
     out[at + 21] = differs_from_last(job)
 
 

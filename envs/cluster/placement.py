@@ -36,14 +36,12 @@ def count_fits(public: Any, node: int, sign: int) -> None:
         kind = settings.kinds[settings.shape_kind[shape]]
         worker = cpu >= kind.worker_cpu and gpu >= kind.worker_gpu
         server = cpu >= kind.server_cpu
-        if worker:
-            fits[shape, 0] += sign
-        if server:
-            fits[shape, 1] += sign
-        if worker and cpu >= kind.worker_cpu + kind.server_cpu:
-            fits[shape, 2] += sign
-        if worker and server:
-            fits[shape, 3] += sign
+        both = worker and cpu >= kind.worker_cpu + kind.server_cpu
+        either = worker and server
+        fits[shape, 0] += sign * worker
+        fits[shape, 1] += sign * server
+        fits[shape, 2] += sign * both
+        fits[shape, 3] += sign * either
 
 
 @kernel
@@ -111,6 +109,7 @@ def occupy(public: Any, job: Any, role: int, node: int) -> None:
     count_fits(public, node, -1)
     if not _has_task_on(job, node):
         nodes.jobs[node] += 1
+        job.nodes += 1
     nodes.cpu_free[node] -= cpu
     nodes.gpu_free[node] -= gpu
     nodes.tasks[node] += 1
@@ -139,6 +138,7 @@ def vacate(public: Any, job: Any, role: int) -> int:
     nodes.tasks[node] -= 1
     if not _has_task_on(job, node):
         nodes.jobs[node] -= 1
+        job.nodes -= 1
     return node
 
 
@@ -180,16 +180,19 @@ def _last_node(job: Any, role: int) -> int:
 
 
 @kernel
-def _score(public: Any, node: int, cpu: int, gpu: int) -> float:
-    """Preference for a node: first one whose room nobody claims, then the one that the task unbalances least."""
+def _score(public: Any, node: int, cpu: int, gpu: int) -> int:
+    """Preference for a node: first one whose room nobody claims, then the one that the task unbalances least.
+
+    In whole numbers: the shares that are free, of CPU and of GPU, times what a node has of both.
+    """
     nodes, settings = public.nodes, public.settings
     free_cpu = nodes.cpu_free[node] - nodes.cpu_claimed[node]
     free_gpu = nodes.gpu_free[node] - nodes.gpu_claimed[node]
-    unclaimed = 4.0 if free_cpu >= cpu and free_gpu >= gpu else 0.0
-    cpu_share = free_cpu / settings.node_cpu
-    gpu_share = free_gpu / max(1, settings.node_gpu)
+    node_gpu = max(1, settings.node_gpu)
+    unclaimed = 4 * settings.node_cpu * node_gpu if free_cpu >= cpu and free_gpu >= gpu else 0
+    cpu_share, gpu_share = free_cpu * node_gpu, free_gpu * settings.node_cpu
     # A task without GPU goes where CPU is left over, so that it strands no GPU; a GPU task goes to the emptiest node.
-    return unclaimed + (cpu_share + gpu_share if gpu > 0 else cpu_share - gpu_share)
+    return int64(unclaimed + (cpu_share + gpu_share if gpu > 0 else cpu_share - gpu_share))
 
 
 @kernel
@@ -215,7 +218,7 @@ def find_node(public: Any, job: Any, role: int) -> int:
     node = _own_node(public, job, cpu, gpu)
     if node >= 0:
         return node
-    best, best_score = -1, 0.0
+    best, best_score = -1, 0
     for candidate in range(public.nodes.on.shape[0]):
         if _hosts(public, candidate, cpu, gpu):
             score = _score(public, candidate, cpu, gpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from psgym.envs.cluster.jit import int64, kernel
@@ -78,7 +79,10 @@ def choose_candidates(public: Any) -> None:
     found, spare = 0, 0
     for d in range(datasets.heat.shape[0]):
         datasets.per_copy[d] = heat_per_copy(public, d)
-        found = _insert(public, d, found, 0, hot, 1.0)
+    least = _least_hot(public, hot)
+    for d in range(datasets.heat.shape[0]):
+        if datasets.per_copy[d] >= least:
+            found = _insert(public, d, found, 0, hot, 1.0)
     for d in range(datasets.heat.shape[0]):
         if datasets.copies[d] > public.settings.minimum_copies and not _contains(candidate, found, d):
             spare = _insert(public, d, spare, found, total - found, -1.0)
@@ -89,6 +93,15 @@ def choose_candidates(public: Any) -> None:
         if not _contains(candidate, found, d):
             candidate[found] = d
             found += 1
+
+
+@kernel
+def _least_hot(public: Any, hot: int) -> float:
+    """What a dataset needs to be among the hottest: as many were so in the last slot, and still have this or more."""
+    least = math.inf if public.slot > 0 else 0.0
+    for c in range(hot):
+        least = min(least, public.datasets.per_copy[public.candidate[c]])
+    return least
 
 
 @kernel

@@ -80,9 +80,11 @@ OUTCOME = _record(
         ("refused", "?"),
         ("terminated", "?"),
         ("truncated", "?"),
+        ("pending", "i1"),  # work that is left to another kernel, as ``psgym.envs.cluster.batch`` says
     ]
 )
-"""What a decision brought. Outcomes of a batch lie side by side, apart from the states, to be read at once."""
+"""What a decision brought, and what is still to do. Outcomes of a batch lie side by side, apart from the states, to be
+read at once."""
 
 
 def _settings_dtype() -> np.dtype[Any]:
@@ -141,6 +143,7 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("in_window", "?"),
             ("workers", "i8"),
             ("servers", "i8"),
+            ("nodes", "i8"),  # distinct nodes that hold its tasks
             ("last_workers", "i8"),
             ("last_servers", "i8"),
             ("worker_node", "i2", (config.max_workers,)),
@@ -195,6 +198,7 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("demand", "f8", datasets),  # bytes/s, mean over the last slot
             ("copies", "i8", datasets),  # on disk
             ("live", "i8", datasets),  # on disks of servers that are up
+            ("unlisted", "i1", datasets),  # live copies have come or gone since the simulation listed their servers
             ("pending", "i8", datasets),  # in flight
             ("readers", "i8", datasets),  # unfinished jobs that need it
             ("per_copy", "f8", datasets),  # heat over the copies live and in flight, when the slot opened (bytes/s)
@@ -333,7 +337,6 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
         [
             ("totals", totals),
             ("over", "?"),  # the episode has ended
-            ("pending", "i8"),  # work that is left to another kernel, as ``psgym.envs.cluster.batch`` says
             ("event", "?"),  # something happened in the slot after which the allocation is planned anew
             ("node_repair_seconds", "f8", (config.nodes,)),
             ("server_repair_seconds", "f8", (config.data_servers,)),
@@ -363,6 +366,7 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("job_readers", "i8", (config.datasets,)),
             ("job_demand_sum", "f8", (config.datasets,)),  # over the sub-slots of the slot
             ("speed_factor", "f8", (config.datasets,)),  # of those: mean share served over live copies
+            ("unsettled", "?"),  # some job may read another amount than in the sub-slot before
             ("running_count", "i8"),
             ("running", "i8", (config.max_jobs,)),  # jobs that run, or restart to run, in this slot
             ("completion", "f8", (config.max_jobs,)),  # completion times of finished jobs, ascending (s)

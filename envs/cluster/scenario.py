@@ -243,4 +243,5 @@ def _store_copy(public: Any, dataset: int, rng: Any) -> None:
     datasets.placed[dataset, best] = LIVE_COPY
     datasets.copies[dataset] += 1
     datasets.live[dataset] += 1
+    datasets.unlisted[dataset] = True
     servers.stored[best] += datasets.size[dataset]

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.kinds import KINDS
 
 SYNCHRONOUS, ASYNCHRONOUS = 0, 1
+TABLED = 20
+"""Servers, and workers, up to which a kind's own curve is tabulated: the sixteen of the presets, and three to look
+ahead."""
 
 
 @kernel
@@ -34,11 +42,32 @@ def curve(kind: Any, mode: int, servers: int, workers: int, spread: float, multi
     return batch / step
 
 
+def _table() -> NDArray[np.float64]:
+    """Every kind's own curve, shape ``(kinds, modes, TABLED, TABLED)``."""
+    table, ones = np.zeros((len(KINDS), 2, TABLED, TABLED)), [1.0] * 6
+    formula = getattr(curve, "py_func", curve)
+    for k, kind in enumerate(KINDS):
+        row = SimpleNamespace(batch_size=float(kind.batch_size), sync=kind.sync, asynchronous=kind.async_)
+        for mode, servers, workers in np.ndindex(table.shape[1:]):
+            table[k, mode, servers, workers] = formula(row, mode, servers, workers, 0.0, ones)
+    return table
+
+
+_TABLE = _table()
+
+
+@kernel
+def nominal_speed(settings: Any, kind: int, mode: int, servers: int, workers: int) -> float:
+    """:func:`curve` with a kind's own coefficients; four divisions take longer than to look them up."""
+    if servers < TABLED and workers < TABLED:
+        return _TABLE[kind, mode, servers, workers]
+    return curve(settings.kinds[kind], mode, servers, workers, 0.0, settings.nominal)
+
+
 @kernel
 def estimated_speed(public: Any, job: Any, servers: int, workers: int) -> float:
     """What a policy expects of an allocation: the kind's curve times the job's observed ratio to it (samples/s)."""
-    settings = public.settings
-    return job.ratio * curve(settings.kinds[job.kind], job.mode, servers, workers, 0.0, settings.nominal)
+    return job.ratio * nominal_speed(public.settings, job.kind, job.mode, servers, workers)
 
 
 @kernel
@@ -59,7 +88,7 @@ def remaining_seconds(public: Any, job: Any, servers: int, workers: int) -> floa
 def observe_speed(public: Any, job: Any, speed: float, servers: int, workers: int) -> None:
     """Moves the job's ratio towards a newly observed speed at the allocation that it had."""
     settings = public.settings
-    ratio = speed / curve(settings.kinds[job.kind], job.mode, servers, workers, 0.0, settings.nominal)
+    ratio = speed / nominal_speed(settings, job.kind, job.mode, servers, workers)
     weight = settings.observed_speed_weight
     if job.observed_speed == 0.0:
         weight = max(weight, 0.5)  # the first observation says more than the prior of one

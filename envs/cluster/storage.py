@@ -63,6 +63,20 @@ def _list_read(hidden: Any, d: int) -> None:
 
 
 @kernel
+def _list_holders(public: Any, hidden: Any) -> None:
+    """Lists the servers of the live copies of every dataset where they have changed."""
+    datasets, up = public.datasets, public.servers.up
+    for d in range(datasets.unlisted.shape[0]):
+        if datasets.unlisted[d]:
+            datasets.unlisted[d] = False
+            live = 0
+            for s in range(up.shape[0]):
+                if datasets.placed[d, s] == LIVE_COPY and up[s]:
+                    hidden.holder[d, live] = s
+                    live += 1
+
+
+@kernel
 def _draw_outages(public: Any, hidden: Any, scenario: Any) -> None:
     settings = public.settings
     if not settings.server_failures:
@@ -79,28 +93,22 @@ def _draw_outages(public: Any, hidden: Any, scenario: Any) -> None:
 
 @kernel
 def spread_background(state: Any, scenario: Any) -> None:
-    """Lists the live copies of every dataset and spreads the demand of background readers over them."""
+    """Spreads the demand of background readers over the live copies of every dataset."""
     public, hidden = state.public, state.hidden
-    datasets, servers, load = public.datasets, public.servers, hidden.background_load
+    datasets, load = public.datasets, hidden.background_load
     row = scenario.background[public.slot % scenario.background.shape[0]]
-    hidden.background_demand = 0.0
-    hidden.background_lost = 0.0
+    _list_holders(public, hidden)
+    demanded, lost = 0.0, 0.0
     for s in range(load.shape[0]):
         load[s] = 0.0
     for d in range(datasets.size.shape[0]):
-        live = 0
-        for s in range(load.shape[0]):
-            if datasets.placed[d, s] == LIVE_COPY and servers.up[s]:
-                hidden.holder[d, live] = s
-                live += 1
-        demand = float(row[d])  # without numba, what follows would be in single precision
-        hidden.background_demand += demand
-        if live == 0:
-            hidden.background_lost += demand
-        elif demand > 0.0:
-            share = demand / live
-            for h in range(live):
-                load[int64(hidden.holder[d, h])] += share
+        demand, live = float(row[d]), datasets.live[d]  # without numba, what follows would be in single precision
+        demanded += demand
+        lost += demand if live == 0 else 0.0
+        share = demand / max(1, live)
+        for h in range(live):
+            load[int64(hidden.holder[d, h])] += share
+    hidden.background_demand, hidden.background_lost = demanded, lost
 
 
 @kernel
@@ -275,16 +283,13 @@ def end_storage_slot(state: Any, scenario: Any) -> None:
     factor = decay(settings.slot_seconds, settings.heat_half_life_seconds)
     medium, short = decay(settings.slot_seconds, MEDIUM_HALF_LIFE), decay(settings.slot_seconds, SHORT_HALF_LIFE)
     for d in range(datasets.size.shape[0]):
-        demand = float(row[d])
-        if hidden.is_read[d]:
-            datasets.demand[d] = demand + hidden.job_demand_sum[d] / settings.substeps
-        else:
-            datasets.demand[d] = demand
-            datasets.heat[d] = updated_heat(
-                datasets.heat[d], demand * settings.slot_seconds, settings.slot_seconds, factor
-            )
-        datasets.heat_medium[d] = medium * datasets.heat_medium[d] + (1.0 - medium) * datasets.demand[d]
-        datasets.heat_short[d] = short * datasets.heat_short[d] + (1.0 - short) * datasets.demand[d]
+        demand, read = float(row[d]), hidden.is_read[d] != 0
+        unread = updated_heat(datasets.heat[d], demand * settings.slot_seconds, settings.slot_seconds, factor)
+        datasets.heat[d] = datasets.heat[d] if read else unread  # book_load has updated those that are read
+        demand += hidden.job_demand_sum[d] / settings.substeps if read else 0.0
+        datasets.demand[d] = demand
+        datasets.heat_medium[d] = medium * datasets.heat_medium[d] + (1.0 - medium) * demand
+        datasets.heat_short[d] = short * datasets.heat_short[d] + (1.0 - short) * demand
         datasets.changed[d] = 0
     _note_storage(public, hidden, factor)
     recover(public)
@@ -319,6 +324,7 @@ def _take_down(public: Any, server: int) -> None:
     for d in range(public.datasets.size.shape[0]):
         if public.datasets.placed[d, server] == LIVE_COPY:
             public.datasets.live[d] -= 1
+            public.datasets.unlisted[d] = True
     index = 0
     while index < public.flight_count:
         flight = public.flights[index]
@@ -334,3 +340,4 @@ def _bring_up(public: Any, server: int) -> None:
     for d in range(public.datasets.size.shape[0]):
         if public.datasets.placed[d, server] == LIVE_COPY:
             public.datasets.live[d] += 1
+            public.datasets.unlisted[d] = True

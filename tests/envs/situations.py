@@ -71,6 +71,7 @@ class Situation:
         job = self.job(index)
         job["workers"], job["servers"] = len(workers), len(servers)
         job["worker_node"][: len(workers)], job["server_node"][: len(servers)] = workers, servers
+        job["nodes"] = len({*workers, *servers})
         self._move(index, -1)
         self.public["planning"] = True  # plans are settled only in a slot that plans anew
         self.simulation.refresh(0)

@@ -29,6 +29,7 @@ def hold(here: Any, dataset: int, servers: list[int]) -> None:
     store["stored"] += (held * 1.0 - (sets["placed"][dataset] == 1)) * sets["size"][dataset]
     sets["placed"][dataset] = held
     sets["copies"][dataset] = sets["live"][dataset] = len(servers)
+    sets["unlisted"][dataset] = 1
 
 
 def test_a_burst_reads_its_bytes_and_leaves(situations: ModuleType) -> None:
@@ -69,6 +70,7 @@ def test_without_a_live_copy_a_burst_waits(situations: ModuleType) -> None:
     here.public["servers"]["up"][0] = 0
     here.public["servers"]["down_slot"][0] = 0
     here.public["datasets"]["live"][:] -= here.public["datasets"]["placed"][:, 0]
+    here.public["datasets"]["unlisted"][:] = 1
     here.hidden["server_repair_seconds"][0] = 600.0
     burst(here, 5, start=0, readers=2, seconds=100.0)
     here.commit(2)

@@ -74,6 +74,7 @@ def test_a_dataset_without_servers_can_neither_be_copied_nor_dropped_and_comes_b
     job = here.start("dssm", dataset=dataset)
     here.public["servers"]["up"][holders] = 0
     datasets["live"][:] -= datasets["placed"][:, holders].sum(axis=1)
+    datasets["unlisted"][:] = 1
     datasets["heat"][dataset] = 1e12  # the first candidate
     here.hidden["server_repair_seconds"][holders] = 4 * SLOT
     here.commit()
@@ -151,6 +152,7 @@ def test_a_job_that_rounding_left_with_nothing_to_do_ends_though_its_data_are_go
     here.job(job)["done"] = 1000.0
     here.public["servers"]["up"][:] = 0
     here.public["datasets"]["live"][:] = 0
+    here.public["datasets"]["unlisted"][:] = 1
     here.hidden["server_repair_seconds"][:] = 1e9
     here.commit()
     assert here.info["jobs_finished"] == 1

@@ -21,6 +21,7 @@ def place(here: Any, dataset: int, servers: list[int]) -> None:
     store["stored"] += ((np.isin(np.arange(8), servers)) * 1.0 - (sets["placed"][dataset] == 1)) * sets["size"][dataset]
     sets["placed"][dataset] = np.isin(np.arange(8), servers)
     sets["copies"][dataset] = sets["live"][dataset] = len(servers)
+    sets["unlisted"][dataset] = 1
 
 
 def read(here: Any, dataset: int, rate: float) -> None:
@@ -67,6 +68,7 @@ def test_copies_on_a_server_that_is_down_carry_and_count_nothing(situations: Mod
     place(here, 1, [1])
     here.public["servers"]["up"][2] = 0
     here.public["datasets"]["live"] -= here.public["datasets"]["placed"][:, 2]
+    here.public["datasets"]["unlisted"] = 1
     here.hidden["server_repair_seconds"][2] = 1e9
     read(here, 0, 1.8e9)
     read(here, 1, 1.0e9)
@@ -130,6 +132,7 @@ def test_without_a_live_copy_a_job_stands_still_and_its_reader_is_charged(situat
     for server in (0, 1):
         here.public["servers"]["up"][server] = 0
     here.public["datasets"]["live"][0] = 0
+    here.public["datasets"]["unlisted"][0] = 1
     here.hidden["server_repair_seconds"][:2] = 1e9
     here.commit()
     assert here.job(job)["done"] == 0.0

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.jit import int64, kernel
-from psgym.envs.cluster.jobs import neighbours_of, nodes_of
+from psgym.envs.cluster.jobs import neighbours_of
 from psgym.envs.cluster.moves import STOP, first_task, grow, growth_fits
 from psgym.envs.cluster.placement import SERVER, WORKER, bundle_fits, task_fits
 from psgym.envs.cluster.rules.allocation import LOOK_AHEAD
@@ -182,7 +182,7 @@ def _best_increment(public: Any, k: int, weights: Any, crowd: float) -> tuple[in
     least = max(0.0, weights[LEAST_GAIN] + weights[LEAST_GAIN_CONGESTED] * crowd)
     base, dear = _worth_of_job(public, job, weights, crowd), math.exp(weights[GPU])
     left = (job.samples - job.done) / job.ratio
-    held, beside = nodes_of(job), neighbours_of(public, job)
+    held, beside = job.nodes, neighbours_of(public, job)
     own_cpu, own_gpu = _own_room(public, job)
     now = _speed(public, job, job.servers, job.workers, held, beside, weights)
     restart = _restart_seconds(job, job.servers, job.workers, pause)
@@ -233,7 +233,7 @@ def _look(public: Any, k: int, crowd: float, row: Any) -> None:
     row[0], row[1], row[2], row[3] = public.slot, j, crowd, job.kind
     row[4], row[5], row[6], row[7] = job.done, job.ratio, job.stall, job.samples
     row[8], row[9], row[10], row[11] = job.servers, job.workers, job.last_servers, job.last_workers
-    row[12], row[13], row[14], row[15] = own_cpu, own_gpu, nodes_of(job), neighbours_of(public, job)
+    row[12], row[13], row[14], row[15] = own_cpu, own_gpu, job.nodes, neighbours_of(public, job)
     row[16], row[17], row[18] = public.cpu_free, public.gpu_free, bundle_fits(public, job.kind)
     row[19], row[20] = task_fits(public, job.kind, WORKER), task_fits(public, job.kind, SERVER)
 
