@@ -32,8 +32,8 @@ def decide_batch(states: Any, actions: Any, observations: Any, masks: Any, metri
             outcome.pending = TO_LIVE
             any_committed = True
         else:
-            metrics[index, metrics.shape[1] - 2] = state.hidden.totals.decisions
-            metrics[index, metrics.shape[1] - 1] = state.hidden.totals.refusals
+            metrics[index, metrics.shape[1] - 2] += 1.0
+            metrics[index, metrics.shape[1] - 1] += outcome.refused
     return any_committed
 
 

@@ -126,10 +126,7 @@ def decide(state: Any, action: int, observation: Any, mask: Any, outcome: Any) -
     settings = public.settings
     outcome.refused = not mask[action]
     public.decisions += 1
-    hidden.totals.decisions += 1
-    if outcome.refused:
-        public.refusals += 1
-        hidden.totals.refusals += 1
+    public.refusals += outcome.refused
     full = public.decisions >= settings.max_decisions_per_slot or public.refusals >= settings.max_refusals_per_slot
     if outcome.refused or action == COMMIT:
         observe_count(public, observation)

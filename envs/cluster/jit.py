@@ -15,7 +15,7 @@ from numba import njit, types
 F = TypeVar("F", bound=Callable[..., Any])
 
 int64: Any = np.int64
-"""Widens a narrow integer of a record, so that no kernel is compiled for both widths."""
+"""Widens a narrow integer of a record."""
 
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -46,21 +46,27 @@ def _stamp(module: str) -> str:
     return hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
-def kernel(function: F) -> F:
-    """``numba.njit(cache=True)`` that compiles a function once for each type, not once for each literal argument.
+def _wide(argument: Any) -> Any:
+    """The type of an argument without its value, and of an integer without its width."""
+    plain = types.unliteral(argument)
+    narrow = isinstance(plain, types.Integer) and plain.signed and plain.bitwidth < 64
+    return types.int64 if narrow else plain
 
-    A kernel called with ``0`` and with ``1`` would otherwise be compiled twice, and so would all that it calls: that
-    doubles the time of a cold start. Without JIT the function is returned as it is.
+
+def kernel(function: F) -> F:
+    """``numba.njit(cache=True)`` that compiles a function once, whatever integers it is called with.
+
+    A kernel called with ``0`` and with ``1``, or with integers of two widths, would otherwise be compiled twice, and so
+    would all that it calls: that doubles the time of a cold start. Without JIT the function is returned as it is.
     """
     dispatcher: Any = njit(cache=True, no_cfunc_wrapper=True, error_model="numpy")(function)
     if dispatcher is not function:
         template = dispatcher.get_call_template
 
-        def without_literals(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-            plain = {name: types.unliteral(value) for name, value in kws.items()}
-            return template(tuple(types.unliteral(value) for value in args), plain)
+        def widened(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+            return template(tuple(map(_wide, args)), {name: _wide(value) for name, value in kws.items()})
 
-        dispatcher.get_call_template = without_literals
+        dispatcher.get_call_template = widened
         # Numba's cache notices a change in a function's own file only; a kernel also holds what it calls.
         dispatcher._cache._cache_file._source_stamp = _stamp(function.__module__.removeprefix("psgym."))
     return dispatcher

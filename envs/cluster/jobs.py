@@ -54,7 +54,6 @@ def settle_plan(state: Any, scenario: Any) -> None:
     Plans change only in a slot that plans anew; in any other, the same jobs run at the same true speeds.
     """
     public, hidden = state.public, state.hidden
-    hidden.unsettled = True
     if public.planning:
         hidden.running_count = 0
         for k in range(public.active_count):
@@ -107,9 +106,14 @@ def _remember_plan(job: Any) -> None:
 
 
 @kernel
-def strike_failed_nodes(state: Any, substep: int) -> None:
-    """Stops the jobs that lose a task to a node failing in this sub-slot; a lost server loses unsaved progress."""
+def strike_failed_nodes(state: Any, substep: int) -> bool:
+    """Stops the jobs that lose a task to a node failing in this sub-slot; a lost server loses unsaved progress.
+
+    Returns:
+        Whether any job lost a task.
+    """
     public, hidden = state.public, state.hidden
+    struck = False
     for n in range(public.nodes.on.shape[0]):
         if hidden.node_fails_at[n] != substep or public.nodes.failed[n]:
             continue
@@ -122,13 +126,13 @@ def strike_failed_nodes(state: Any, substep: int) -> None:
             job, secret = public.jobs[index], hidden.jobs[index]
             if secret.finish_seconds > 0.0:
                 continue  # it ended earlier in this slot, and has nothing left to lose
-            hidden.unsettled = True
             lost_server = _holds(job.server_node, job.servers, n)
             if lost_server or _holds(job.worker_node, job.workers, n):
-                secret.lost_task = True
+                secret.lost_task = struck = True
             if lost_server:
                 hidden.totals.samples_lost += job.done - secret.saved
                 job.done = secret.saved
+    return struck
 
 
 @kernel
@@ -147,38 +151,44 @@ def runs(secret: Any) -> bool:
 
 @kernel
 def ask_for_data(state: Any) -> bool:
-    """Notes what each running job would read in this sub-slot if nothing stalled it (bytes/s); True if any changed."""
-    public, hidden, dt = state.public, state.hidden, state.public.settings.storage_seconds
-    if not hidden.unsettled:
-        return False
-    changed = hidden.unsettled = False
+    """Notes what each running job reads from now on if nothing stalls it (bytes/s); True if any amount changed."""
+    public, hidden = state.public, state.hidden
+    changed = False
     for k in range(hidden.running_count):
-        job, secret = public.jobs[hidden.running[k]], hidden.jobs[hidden.running[k]]
-        asked = 0.0
-        if runs(secret) and secret.pause < dt:
-            share = (dt - secret.pause) / dt
-            asked = secret.true_speed * share * public.settings.kinds[job.kind].bytes_per_sample
-        if asked != secret.asked:
-            secret.asked = asked
-            changed = True
+        index = hidden.running[k]
+        changed = _ask(public.settings, public.jobs[index], hidden.jobs[index]) or changed
     return changed
 
 
 @kernel
-def make_progress(state: Any, substep: int) -> None:
-    """Moves every running job on by one sub-slot: pause first, then samples at the speed that the data allow."""
+def _ask(settings: Any, job: Any, secret: Any) -> bool:
+    dt, asked = settings.storage_seconds, 0.0
+    if runs(secret) and secret.pause < dt:
+        share = (dt - secret.pause) / dt
+        asked = secret.true_speed * share * settings.kinds[job.kind].bytes_per_sample
+    changed = asked != secret.asked
+    secret.asked = asked
+    return bool(changed)
+
+
+@kernel
+def make_progress(state: Any, substep: int) -> bool:
+    """Moves every running job on by one sub-slot: pause first, then samples at the speed that the data allow.
+
+    Returns:
+        Whether any job asks for another amount of data in the next sub-slot.
+    """
     public, hidden, settings = state.public, state.hidden, state.public.settings
     dt = settings.storage_seconds
     begin = public.slot * settings.slot_seconds + substep * dt
+    changed = False
     for k in range(hidden.running_count):
         job, secret = public.jobs[hidden.running[k]], hidden.jobs[hidden.running[k]]
         if not runs(secret):
             continue
         paused = min(secret.pause, dt)
-        if paused > 0.0:
-            secret.pause -= paused
-            secret.pause_seconds += paused
-            hidden.unsettled = True
+        secret.pause -= paused
+        secret.pause_seconds += paused
         run = dt - paused
         factor = hidden.speed_factor[job.dataset]
         speed, missing = secret.true_speed * factor, job.samples - job.done
@@ -187,7 +197,6 @@ def make_progress(state: Any, substep: int) -> None:
             run = missing / speed if speed > 0.0 else 0.0  # rounding may leave a stalled job with nothing to do
             job.done = job.samples
             secret.finish_seconds = begin + paused + run - job.arrival_seconds
-            hidden.unsettled = True
         else:
             job.done += speed * run
         hidden.totals.bytes_read += (job.done - before) * settings.kinds[job.kind].bytes_per_sample
@@ -198,7 +207,9 @@ def make_progress(state: Any, substep: int) -> None:
             secret.since_checkpoint = 0.0
             secret.saved = job.done
             secret.pause += settings.checkpoint_pause_seconds
-            hidden.unsettled = True
+        if paused > 0.0 or secret.pause > 0.0 or secret.finish_seconds > 0.0:  # else it asks for what it did
+            changed = _ask(settings, job, secret) or changed
+    return changed
 
 
 @kernel

@@ -124,5 +124,5 @@ def write_metrics(state: Any, out: Any) -> None:
     out[26] = totals.node_seconds / 3600.0
     out[27] = on
     out[28] = cost
-    out[29] = totals.decisions
-    out[30] = totals.refusals
+    out[29] = totals.decisions + public.decisions
+    out[30] = totals.refusals + public.refusals

@@ -5,7 +5,8 @@ policy, a rule or an observation may read; ``hidden`` is the rest. Rules take on
 cheat. The ``scenario`` record holds all that is drawn at reset; no kernel writes to it after that.
 
 Lengths of arrays are part of numba's record type: they are capacities, and live counts are fields. Flags in arrays are
-``i1``, because numba nests no arrays of booleans in records.
+``i1``, because numba nests no arrays of booleans in records. Integers of the long arrays are narrow, because a
+step of a large batch waits for memory.
 """
 
 from __future__ import annotations
@@ -130,22 +131,22 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
     job = _record(
         [
             ("arrival_seconds", "f8"),
-            ("kind", "i8"),
-            ("mode", "i8"),  # 0 synchronous, 1 asynchronous
-            ("dataset", "i8"),
             ("samples", "f8"),
             ("done", "f8"),  # samples processed
             ("ratio", "f8"),  # moving average of observed speed over the kind's curve
             ("observed_speed", "f8"),  # samples/s, newest observation, 0 before the first
             ("stall", "f8"),  # share of its last running slot that the job waited for data
+            ("dataset", "i4"),
+            ("kind", "i2"),
+            ("mode", "i2"),  # 0 synchronous, 1 asynchronous
             ("restarting", "?"),  # spent part of the last slot restarting
             ("started", "?"),  # ran at least once
             ("in_window", "?"),
-            ("workers", "i8"),
-            ("servers", "i8"),
-            ("nodes", "i8"),  # distinct nodes that hold its tasks
-            ("last_workers", "i8"),
-            ("last_servers", "i8"),
+            ("workers", "i2"),
+            ("servers", "i2"),
+            ("nodes", "i2"),  # distinct nodes that hold its tasks
+            ("last_workers", "i2"),
+            ("last_servers", "i2"),
             ("worker_node", "i2", (config.max_workers,)),
             ("server_node", "i2", (config.max_servers,)),
             ("last_worker_node", "i2", (config.max_workers,)),
@@ -158,19 +159,19 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("draining", "i1", nodes),
             ("failed", "i1", nodes),
             ("ready_seconds", "f8", nodes),  # end of the boot
-            ("ordered_slot", "i8", nodes),  # slot of the newest order, up or down
-            ("cpu_free", "i8", nodes),
-            ("gpu_free", "i8", nodes),
-            ("tasks", "i8", nodes),
-            ("jobs", "i8", nodes),  # jobs with a task here
-            ("cpu_claimed", "i8", nodes),  # by tasks of the last plan that are not placed again yet
-            ("gpu_claimed", "i8", nodes),
+            ("ordered_slot", "i4", nodes),  # slot of the newest order, up or down
+            ("cpu_free", "i2", nodes),
+            ("gpu_free", "i2", nodes),
+            ("tasks", "i2", nodes),
+            ("jobs", "i2", nodes),  # jobs with a task here
+            ("cpu_claimed", "i2", nodes),  # by tasks of the last plan that are not placed again yet
+            ("gpu_claimed", "i2", nodes),
         ]
     )
     server = _record(
         [
             ("up", "i1", servers),
-            ("rack", "i8", servers),
+            ("rack", "i2", servers),
             ("capacity", "f8", servers),
             ("stored", "f8", servers),  # bytes of copies, and of reservations of copies in flight
             ("bandwidth", "f8", servers),
@@ -178,8 +179,8 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("utilisation", "f8", servers),  # demand over effective bandwidth, mean over the last slot
             ("trend", "f8", servers),  # moving average of the utilisation, half-life as the heat's
             ("copying", "f8", servers),  # bytes/s of copies from and to it, mean over the last slot
-            ("down_slot", "i8", servers),  # slot of the newest outage
-            ("flights", "i8", servers),
+            ("down_slot", "i4", servers),  # slot of the newest outage
+            ("flights", "i2", servers),
             ("feasible", "i1", servers),  # scratch of the rules: servers that may take a copy
             ("holder", "i1", servers),  # scratch: servers that hold a copy
             ("used", "f8", servers),  # scratch: stored over capacity
@@ -194,26 +195,26 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("heat_short", "f8", datasets),  # and of 30 s
             ("announced", "f8", datasets),  # bytes/s that waiting bursts will ask for
             ("longest_wait", "f8", datasets),  # seconds for which a burst has waited
-            ("bursting", "i8", datasets),  # readers of bursts that read it now
+            ("bursting", "i4", datasets),  # readers of bursts that read it now
             ("demand", "f8", datasets),  # bytes/s, mean over the last slot
-            ("copies", "i8", datasets),  # on disk
-            ("live", "i8", datasets),  # on disks of servers that are up
+            ("copies", "i2", datasets),  # on disk
+            ("live", "i2", datasets),  # on disks of servers that are up
             ("unlisted", "i1", datasets),  # live copies have come or gone since the simulation listed their servers
-            ("pending", "i8", datasets),  # in flight
-            ("readers", "i8", datasets),  # unfinished jobs that need it
+            ("pending", "i2", datasets),  # in flight
+            ("readers", "i4", datasets),  # unfinished jobs that need it
             ("per_copy", "f8", datasets),  # heat over the copies live and in flight, when the slot opened (bytes/s)
-            ("changed", "i8", datasets),  # this slot: +1 a copy was added, -1 dropped
-            ("changed_slot", "i8", datasets),  # slot of the last change
-            ("added_slot", "i8", datasets),  # slot of the last addition
+            ("changed", "i1", datasets),  # this slot: +1 a copy was added, -1 dropped
+            ("changed_slot", "i4", datasets),  # slot of the last change
+            ("added_slot", "i4", datasets),  # slot of the last addition
             ("placed", "i1", (config.datasets, config.data_servers)),
         ]
     )
     best = _record(
         [
             ("known", "?"),  # it stands as long as the job's plan stands and the growth fits
-            ("code", "i8"),
-            ("servers", "i8"),
-            ("workers", "i8"),
+            ("code", "i4"),
+            ("servers", "i2"),
+            ("workers", "i2"),
             ("gain", "f8"),
             ("end", "f8"),
         ]
@@ -239,7 +240,7 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("target", "f8", (2,)),  # what to hold
         ]
     )
-    flight = _record([("dataset", "i8"), ("source", "i8"), ("target", "i8"), ("remaining", "f8")])
+    flight = _record([("remaining", "f8"), ("dataset", "i4"), ("source", "i2"), ("target", "i2")])
     return _record(
         [
             ("settings", settings),
@@ -258,21 +259,21 @@ def _public_dtype(config: ClusterConfig, settings: np.dtype[Any]) -> np.dtype[An
             ("active_count", "i8"),
             ("window_count", "i8"),
             ("flight_count", "i8"),
-            ("window", "i8", (config.window,)),
-            ("candidate", "i8", (config.candidates,)),
+            ("window", "i4", (config.window,)),
+            ("candidate", "i4", (config.candidates,)),
             ("window_left", "f8", (config.window,)),  # scratch: remaining times while the window is chosen (s)
             ("demand", "f8"),  # dominant shares that one server and one worker for each unfinished job take
             ("waiting", "i8"),  # jobs of the window without a worker or without a server
             ("cpu_free", "i8"),  # of all nodes that take tasks
             ("gpu_free", "i8"),
             ("best", best, (config.window,)),  # scratch of the rules: the best growth of each job of the window
-            ("fits", "i8", (len(KINDS), 4)),  # by shape: nodes that fit a worker, a server, both together, either alone
+            ("fits", "i2", (len(KINDS), 4)),  # by shape: nodes that fit a worker, a server, both together, either alone
             ("planner", planner),
             ("nodes", node),
             ("servers", server),
             ("datasets", dataset),
             ("flights", flight, (config.max_flights,)),
-            ("active", "i8", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
+            ("active", "i4", (config.max_jobs,)),  # unfinished jobs that have arrived, oldest first
             ("jobs", job, (config.max_jobs,)),
         ]
     )
@@ -329,7 +330,7 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("loaded_substeps", "i8"),
             ("storage_utilisation", "f8"),  # summed over sub-slots
             ("substeps", "i8"),
-            ("decisions", "i8"),
+            ("decisions", "i8"),  # of the slots before this one
             ("refusals", "i8"),
         ]
     )
@@ -341,7 +342,7 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("node_repair_seconds", "f8", (config.nodes,)),
             ("server_repair_seconds", "f8", (config.data_servers,)),
             ("unavailable_seconds", "f8"),  # reader-seconds without a live copy, of this slot
-            ("node_fails_at", "i8", (config.nodes,)),  # sub-slot of this slot, -1 if it does not
+            ("node_fails_at", "i4", (config.nodes,)),  # sub-slot of this slot, -1 if it does not
             ("substeps_held", "i8"),  # sub-slots of the present load that are not booked yet
             ("copying", "?"),  # copies took bandwidth in the sub-slot
             ("server_load", "f8", (config.data_servers,)),  # bytes/s of the sub-slot
@@ -356,19 +357,18 @@ def _hidden_dtype(config: ClusterConfig) -> np.dtype[Any]:
             ("copying_sum", "f8", (config.data_servers,)),
             ("effective", "f8", (config.data_servers,)),  # bytes/s that copies left to reads, mean over the slot
             ("burst_count", "i8"),
-            ("bursts", "i8", (config.max_bursts,)),  # those that read
+            ("bursts", "i4", (config.max_bursts,)),  # those that read
             ("burst_left", "f8", (config.max_bursts,)),  # bytes that each has still to read
             ("burst_asked", "f8", (config.max_bursts,)),  # bytes/s that each would read in the sub-slot
             ("read_count", "i8"),
-            ("read", "i8", (config.datasets,)),  # datasets that running jobs or bursts read in this slot
+            ("read", "i4", (config.datasets,)),  # datasets that running jobs or bursts read in this slot
             ("is_read", "i1", (config.datasets,)),
             ("job_demand", "f8", (config.datasets,)),  # of those: bytes/s of the sub-slot
-            ("job_readers", "i8", (config.datasets,)),
+            ("job_readers", "i4", (config.datasets,)),
             ("job_demand_sum", "f8", (config.datasets,)),  # over the sub-slots of the slot
             ("speed_factor", "f8", (config.datasets,)),  # of those: mean share served over live copies
-            ("unsettled", "?"),  # some job may read another amount than in the sub-slot before
             ("running_count", "i8"),
-            ("running", "i8", (config.max_jobs,)),  # jobs that run, or restart to run, in this slot
+            ("running", "i4", (config.max_jobs,)),  # jobs that run, or restart to run, in this slot
             ("completion", "f8", (config.max_jobs,)),  # completion times of finished jobs, ascending (s)
             ("jobs", job, (config.max_jobs,)),
         ]
@@ -379,20 +379,20 @@ def _scenario_dtype(config: ClusterConfig) -> np.dtype[Any]:
     job = _record(
         [
             ("arrival_seconds", "f8"),
-            ("kind", "i8"),
-            ("mode", "i8"),
-            ("dataset", "i8"),
             ("samples", "f8"),
             ("multiplier", "f8", (6,)),  # true coefficients over the kind's
+            ("dataset", "i4"),
+            ("kind", "i2"),
+            ("mode", "i2"),
         ]
     )
     burst = _record(
         [
-            ("announced_slot", "i8"),  # the first at whose beginning it is known
-            ("start_slot", "i8"),  # it reads from the beginning of this slot, -1 if it did before the first
-            ("dataset", "i8"),
-            ("readers", "i8"),
             ("bytes", "f8"),
+            ("announced_slot", "i4"),  # the first at whose beginning it is known
+            ("start_slot", "i4"),  # it reads from the beginning of this slot, -1 if it did before the first
+            ("dataset", "i4"),
+            ("readers", "i4"),
         ]
     )
     return _record(

@@ -32,6 +32,8 @@ def live_slot(state: Any, scenario: Any, outcome: Any) -> None:
     """Commits the plan, lives through one slot and books its cost; :func:`open_slot` opens the next."""
     public, hidden = state.public, state.hidden
     settings, totals = public.settings, hidden.totals
+    totals.decisions += public.decisions
+    totals.refusals += public.refusals
     run_rules(public, hidden)
     switch_off_drained(public)
     draw_node_failures(state, scenario)
@@ -39,16 +41,16 @@ def live_slot(state: Any, scenario: Any, outcome: Any) -> None:
     start_storage_slot(state, scenario)
     moved, demanded, hot = totals.bytes_moved, totals.bytes_demanded, totals.bytes_hot
     served = totals.bytes_served
-    ended = False
+    asks = ask_for_data(state)
     for substep in range(settings.substeps):
-        strike_failed_nodes(state, substep)
-        changed = move_copies(state, scenario) or ended or substep == 0
-        changed = ask_for_data(state) or changed
+        if strike_failed_nodes(state, substep):
+            asks = ask_for_data(state) or asks
+        changed = move_copies(state, scenario) or asks or substep == 0
         if ask_for_bursts(state, scenario) or changed:
             spread_load(state, scenario)
         hidden.substeps_held += 1
-        make_progress(state, substep)
-        ended = advance_bursts(state, scenario)
+        asks = make_progress(state, substep)
+        asks = advance_bursts(state, scenario) or asks
     end_storage_slot(state, scenario)
     node_seconds = _powered_seconds(state)
     unfinished, event = close_jobs(state, scenario)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.kinds import KINDS
 
 SYNCHRONOUS, ASYNCHRONOUS = 0, 1
@@ -43,14 +43,14 @@ def curve(kind: Any, mode: int, servers: int, workers: int, spread: float, multi
 
 
 def _table() -> NDArray[np.float64]:
-    """Every kind's own curve, shape ``(kinds, modes, TABLED, TABLED)``."""
+    """Every kind's own curve by kind, mode, servers and workers; flat, so that one index finds a speed."""
     table, ones = np.zeros((len(KINDS), 2, TABLED, TABLED)), [1.0] * 6
     formula = getattr(curve, "py_func", curve)
     for k, kind in enumerate(KINDS):
         row = SimpleNamespace(batch_size=float(kind.batch_size), sync=kind.sync, asynchronous=kind.async_)
         for mode, servers, workers in np.ndindex(table.shape[1:]):
             table[k, mode, servers, workers] = formula(row, mode, servers, workers, 0.0, ones)
-    return table
+    return table.ravel()
 
 
 _TABLE = _table()
@@ -60,7 +60,7 @@ _TABLE = _table()
 def nominal_speed(settings: Any, kind: int, mode: int, servers: int, workers: int) -> float:
     """:func:`curve` with a kind's own coefficients; four divisions take longer than to look them up."""
     if servers < TABLED and workers < TABLED:
-        return _TABLE[kind, mode, servers, workers]
+        return _TABLE[((2 * int64(kind) + mode) * TABLED + servers) * TABLED + workers]
     return curve(settings.kinds[kind], mode, servers, workers, 0.0, settings.nominal)
 
 
