@@ -112,6 +112,16 @@ class Searcher:
         """Iterations that are done."""
         return len(self.state["centres"]) - 1
 
+    def training_days(self, number: int) -> Days:
+        """Return the days of an iteration, which no other sees."""
+        search = self.search
+        fresh = make_days(self._view, "train", self._seed, search.iterations * search.days, **self._given)
+        return replace(fresh, seeds=fresh.seeds[number * search.days : (number + 1) * search.days])
+
+    def validation_days(self) -> Days:
+        """Return the days that choose."""
+        return make_days(self._view, "validation", self._seed, self.search.validation_days, **self._given)
+
     def costs(self, days: Days, rows: Array) -> Array:
         """Return what each row of weights makes of each day, `objective_of` the id, shape ``(rows, days)``."""
         members, count = len(rows), len(days.seeds)
@@ -147,13 +157,11 @@ class Searcher:
             Mean cost of the ``centre`` and of the ``elite``, and the ``spread`` over that of the first iteration.
         """
         search, number = self.search, self.done
-        fresh = make_days(self._view, "train", self._seed, search.iterations * search.days, **self._given)
-        days = replace(fresh, seeds=fresh.seeds[number * search.days : (number + 1) * search.days])
         centre, spread = np.array(self.state["centres"][-1]), np.array(self.state["spread"])
         generator = np.random.default_rng([self._seed, number])
         members = centre + spread * generator.standard_normal((search.population, len(centre)))
         members[0] = centre
-        costs = self.costs(days, members)
+        costs = self.costs(self.training_days(number), members)
         order = np.argsort((costs / costs.mean(axis=0)).mean(axis=1), kind="stable")
         elite = order[: max(2, round(ELITE_SHARE * search.population))]
         extra = EXTRA_SPREAD * self._spread * max(0.0, 1.0 - (number + 1) / search.iterations)
@@ -171,8 +179,7 @@ class Searcher:
         centres, search = np.array(self.state["centres"]), self.search
         last = centres[1:][-LAST:]
         candidates = np.array([centres[0], *last, last.mean(axis=0)])
-        days = make_days(self._view, "validation", self._seed, search.validation_days, **self._given)
-        costs = self.costs(days, candidates)
+        costs = self.costs(self.validation_days(), candidates)
         best = int(costs.mean(axis=1).argmin())
         gain = costs[best] - costs[0]
         start = float(costs[0].mean())

@@ -11,29 +11,25 @@ Computing in Applied Probability 1999). An extra spread that fades keeps the sea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from psgym.agents.evaluation import Days, make_days
+from psgym.agents.evaluation import Days
 from psgym.agents.files import write_atomically
 from psgym.agents.priorities import STICKY, PrioritySet, write_priorities
-from psgym.envs.cluster.rules.priority import PARAMETERS, WEIGHTS, plan_at_once
+from psgym.agents.search import ELITE_SHARE, EXTRA_SPREAD, SMOOTHING, Search, Searcher
+from psgym.envs.cluster.rules.priority import PARAMETERS, WEIGHTS
 from psgym.envs.views import ALLOCATION
 
 Array = NDArray[np.float64]
 
 SPREAD = (0.5, 0.4, 0.5, 0.3, 0.3, 0.7, 0.7, 0.1, 0.3, 0.3)
 """Standard deviation of the first samples around the sticky rule, by parameter."""
-ELITE_SHARE = 0.25
-SMOOTHING = 0.7
-"""Weight of an iteration's elite in the next centre and spread."""
-EXTRA_SPREAD = 0.3
-"""Extra spread of the first iteration, as a share of the first spread; it falls to 0 by the last."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +50,6 @@ class Tuning:
     """Days that choose among the centres."""
     seed: int = 0
     """Seed of days and samples."""
-
-    def __post_init__(self) -> None:
-        for name in ("iterations", "days", "validation_days"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)!r}")
-        if self.population < 4:
-            raise ValueError(f"population must be at least 4, of which a quarter is kept, not {self.population!r}")
-
-
-def mean_completion(days: Days, parameters: Array, initial: str) -> Array:
-    """Return the mean completion time (s) of each row of parameters on each day, shape ``(rows, days)``."""
-    rows, count = len(parameters), len(days.seeds)
-    env = replace(days, seeds=list(days.seeds) * rows).make(initial=initial)
-    env.reset(seed=list(days.seeds) * rows)
-    weights = np.pad(parameters, ((0, 0), (0, len(WEIGHTS) - len(PARAMETERS))))
-    each = np.repeat(weights, count, axis=0)
-    commit, over = np.zeros(rows * count, np.int64), np.zeros(rows * count, np.bool_)
-    codes = np.zeros((rows * count, env.config.max_decisions_per_slot + 1), np.int64)
-    infos: Mapping[str, Any] = {}
-    while not over.all():
-        plan_at_once(env.simulation.states, each, codes)
-        _, _, terminated, truncated, infos = env.step(commit)
-        over = terminated | truncated
-    return np.asarray(infos["mean_completion_seconds"]).reshape(rows, count)
 
 
 def tune(
@@ -102,15 +74,14 @@ def tune(
         ValueError: If the folder holds a search with other settings.
     """
     search = _load(folder / "search.json", tuning)
-    given: dict[str, Any] = {"preset": tuning.preset, "traffic": traffic, "traffic_column": traffic_column}
-    given["jobs"] = jobs
-    fresh = make_days(ALLOCATION.id, "train", tuning.seed, tuning.iterations * tuning.days, **given)
+    given = {"preset": tuning.preset, "initial": tuning.initial, "traffic": traffic}
+    given |= {"traffic_column": traffic_column, "jobs": jobs}
+    budget = Search(tuning.iterations, tuning.population, tuning.days, tuning.validation_days)
+    searcher = Searcher(ALLOCATION.id, given, "", budget, tuning.seed)
     for iteration in range(len(search["centres"]) - 1, tuning.iterations):
-        part = fresh.seeds[iteration * tuning.days : (iteration + 1) * tuning.days]
-        days = replace(fresh, seeds=part)
-        report(_iterate(search, days, tuning, iteration))
+        report(_iterate(search, searcher, tuning, iteration))
         write_atomically(folder / "search.json", lambda path: path.write_text(json.dumps(search, indent=1)))
-    chosen, scores = _choose(search["centres"], tuning, given)
+    chosen, scores = _choose(search["centres"], searcher)
     report(f"validation {scores.min():.0f} s")
     found = PrioritySet(
         parameters=dict(zip(PARAMETERS, (round(float(value), 4) for value in chosen), strict=True)),
@@ -136,13 +107,13 @@ def _load(path: Path, tuning: Tuning) -> dict[str, Any]:
     return search
 
 
-def _iterate(search: dict[str, Any], days: Days, tuning: Tuning, iteration: int) -> str:
+def _iterate(search: dict[str, Any], searcher: Searcher, tuning: Tuning, iteration: int) -> str:
     """Sample around the centre, run the days, and move the centre to the best samples."""
     generator = np.random.default_rng([tuning.seed, iteration])
     centre, spread = np.array(search["centres"][-1]), np.array(search["spread"])
     samples = centre + spread * generator.standard_normal((tuning.population, len(PARAMETERS)))
     samples[0] = centre
-    scores = mean_completion(days, samples, tuning.initial).mean(axis=1)
+    scores = _mean_completion(searcher, searcher.training_days(iteration), samples)
     elite = samples[np.argsort(scores, kind="stable")[: round(ELITE_SHARE * tuning.population)]]
     extra = EXTRA_SPREAD * np.array(SPREAD) * max(0.0, 1.0 - (iteration + 1) / tuning.iterations)
     search["centres"].append((centre + SMOOTHING * (elite.mean(axis=0) - centre)).tolist())
@@ -151,10 +122,15 @@ def _iterate(search: dict[str, Any], days: Days, tuning: Tuning, iteration: int)
     return f"centre {scores[0]:.0f} s, best {scores.min():.0f} s"
 
 
-def _choose(centres: Sequence[Sequence[float]], tuning: Tuning, given: Mapping[str, Any]) -> tuple[Array, Array]:
+def _choose(centres: Sequence[Sequence[float]], searcher: Searcher) -> tuple[Array, Array]:
     """Return the best of the start and the later half of all centres on validation days, and the scores of those."""
     later = centres[1:][len(centres) // 2 - 1 :] if len(centres) > 2 else centres[1:]
     candidates = np.array([centres[0], *later])
-    days = make_days(ALLOCATION.id, "validation", tuning.seed, tuning.validation_days, **given)
-    scores = mean_completion(days, candidates, tuning.initial).mean(axis=1)
+    scores = _mean_completion(searcher, searcher.validation_days(), candidates)
     return candidates[int(scores.argmin())], scores
+
+
+def _mean_completion(searcher: Searcher, days: Days, parameters: Array) -> Array:
+    """Return the mean completion time of each row of parameters (s), the further weights at zero."""
+    weights = np.pad(parameters, ((0, 0), (0, len(WEIGHTS) - len(PARAMETERS))))
+    return searcher.costs(days, weights).mean(axis=1)
