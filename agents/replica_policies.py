@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from psgym.agents.policy import Actions, BoundPolicy
+from psgym.envs.cluster.bursts import expected_demand
 from psgym.envs.cluster.config import REPLICA_RULES
 from psgym.envs.cluster.decide import COMMIT, next_actions
-from psgym.envs.cluster.rules.replicas import Thresholds
+from psgym.envs.cluster.rules.ladder import (
+    Fill,
+    Scarlett,
+    fill_actions,
+    replicate_fully,
+    scarlett_actions,
+    threshold_actions,
+)
+from psgym.envs.cluster.rules.relieving import WEIGHTS, extend_relieving
+from psgym.envs.cluster.rules.replicas import LONG, MEDIUM, SHORT, Thresholds
 from psgym.envs.simulation import Simulation
 
 if TYPE_CHECKING:
@@ -41,8 +52,6 @@ class ThresholdPolicy(BoundPolicy):
 
     def decide(self, actions: Actions) -> None:
         """Lets the hottest dataset gain a copy, or the coldest lose one."""
-        from psgym.envs.cluster.rules.ladder import threshold_actions
-
         threshold_actions(self.simulation.states, self.rule, self.placement, actions)
 
 
@@ -62,7 +71,7 @@ class InnerPolicy(BoundPolicy):
 class FillPolicy(BoundPolicy):
     """LRU and LFU fill: the disks are kept full of what is read most."""
 
-    def __init__(self, simulation: Simulation, rule: Any) -> None:
+    def __init__(self, simulation: Simulation, rule: Fill) -> None:
         """Binds the rule, with a memory of reads for each cluster."""
         super().__init__(simulation)
         self.rule = rule
@@ -71,15 +80,13 @@ class FillPolicy(BoundPolicy):
 
     def decide(self, actions: Actions) -> None:
         """Copies what is read most, where room is or is made."""
-        from psgym.envs.cluster.rules.ladder import fill_actions
-
         fill_actions(self.simulation.states, self.rule, self._seen, self._reads, actions)
 
 
 class ScarlettPolicy(BoundPolicy):
     """Scarlett: periodic plans from the most concurrent readers, within a budget of bytes."""
 
-    def __init__(self, simulation: Simulation, rule: Any) -> None:
+    def __init__(self, simulation: Simulation, rule: Scarlett) -> None:
         """Binds the rule, with the peaks and the plan of each cluster."""
         super().__init__(simulation)
         self.rule = rule
@@ -90,77 +97,74 @@ class ScarlettPolicy(BoundPolicy):
 
     def decide(self, actions: Actions) -> None:
         """Moves towards the plan."""
-        from psgym.envs.cluster.rules.ladder import scarlett_actions
-
         scarlett_actions(self.simulation.states, self.rule, self._seen, self._peaks, self._plans, actions)
 
 
-class LoadAwarePolicy(BoundPolicy):
-    """Greedy search by the load of all servers, on measured heat."""
+class RelievingPolicy(BoundPolicy):
+    """Greedy search by the load of all servers, on a weighed sum of what is measured: load-aware, and the scorer."""
 
-    def __init__(self, simulation: Simulation, rule: Any) -> None:
-        """Binds the numbers of the search."""
-        super().__init__(simulation)
-        self.rule = rule
+    def __init__(self, env: Any, weights: Mapping[str, float]) -> None:
+        """Binds weights of `psgym.envs.cluster.rules.relieving`, by name; those left out are zero."""
+        super().__init__(env)
+        simulation = self.simulation
+        self._weights = np.tile([weights.get(name, 0.0) for name in WEIGHTS], (simulation.count, 1))
+        self._known = np.full((simulation.count, simulation.config.datasets), np.nan)
 
     def decide(self, actions: Actions) -> None:
         """Takes the change that relieves the servers most."""
-        from psgym.envs.cluster.rules.greedy import load_aware_actions
-
-        load_aware_actions(self.simulation.states, self.rule, actions)
+        extend_relieving(self.simulation.states, self._known, self._weights, actions)
 
 
-class ForecastPolicy(LoadAwarePolicy):
+class ForecastPolicy(RelievingPolicy):
     """The same search on forecasts of the demand for each hot dataset, and on heat for the others."""
 
-    def __init__(self, simulation: Simulation, rule: Any, forecaster: Forecaster) -> None:
+    def __init__(self, env: Any, weights: Mapping[str, float], forecaster: Forecaster) -> None:
         """Binds the search and a forecaster fitted on demand over its mean; one series for each candidate."""
-        super().__init__(simulation, rule)
+        super().__init__(env, weights)
+        simulation = self.simulation
         count, datasets = simulation.count, simulation.config.datasets
+        self._announced = weights["announced"]
         self._forecaster = forecaster.fork()
         self._ahead = max(1, round(AHEAD_SECONDS / simulation.config.slot_seconds))
         self._seen = np.full(count, -1, np.int64)
         self._history = np.zeros((count, HISTORY, datasets))
-        self._known = np.zeros(count, np.int64)
-        self._forecasts = np.full((count, datasets), np.nan)
+        self._length = np.zeros(count, np.int64)
 
     def decide(self, actions: Actions) -> None:
         """Forecasts at the beginning of each slot, then searches."""
-        from psgym.envs.cluster.rules.greedy import forecast_actions
-
         public = np.asarray(self.simulation.states)["public"]
         for index in np.flatnonzero(public["slot"] != self._seen).tolist():
             self._look_ahead(index, public[index])
-        forecast_actions(self.simulation.states, self.rule, self._forecasts, actions)
+        super().decide(actions)
 
     def _look_ahead(self, index: int, public: Any) -> None:
         slot = int(public["slot"])
         if slot < self._seen[index]:
-            self._known[index] = 0
+            self._length[index] = 0
         self._seen[index] = slot
         history = self._history[index]
         history[:-1] = history[1:]
         history[-1] = public["datasets"]["demand"] if slot > 0 else public["datasets"]["heat"]
-        self._known[index] = known = min(HISTORY, self._known[index] + 1)
-        self._forecasts[index] = np.nan
+        self._length[index] = length = min(HISTORY, self._length[index] + 1)
+        self._known[index] = np.nan
         bandwidth = self.simulation.config.bandwidth_bytes_per_second
         candidates = public["candidate"]
         for dataset in candidates[: len(candidates) - len(candidates) // 2].tolist():
-            series = history[HISTORY - known :, dataset] / bandwidth
+            series = history[HISTORY - length :, dataset] / bandwidth
             mean = self._forecaster.refit(series).predict(self._ahead).mean.mean()
-            self._forecasts[index, dataset] = max(0.0, float(mean)) * bandwidth
+            announced = self._announced * public["datasets"]["announced"][dataset]
+            self._known[index, dataset] = max(0.0, float(mean)) * bandwidth + announced
 
 
-class OraclePolicy(LoadAwarePolicy):
+class OraclePolicy(RelievingPolicy):
     """The same search on the true demand of the next five minutes, which no policy can know."""
 
     def decide(self, actions: Actions) -> None:
         """Reads the future from the scenario."""
-        from psgym.envs.cluster.rules.greedy import oracle_actions
-
         simulation = self.simulation
         ahead = max(1, round(AHEAD_SECONDS / simulation.config.slot_seconds))
-        oracle_actions(simulation.states, simulation.scenarios, self.rule, ahead, actions)
+        expected_demand(simulation.states, simulation.scenarios, ahead, self._known)
+        super().decide(actions)
 
 
 class FullReplication(BoundPolicy):
@@ -171,32 +175,19 @@ class FullReplication(BoundPolicy):
 
     def decide(self, actions: Actions) -> None:
         """Fills all servers once, then commits."""
-        from psgym.envs.cluster.rules.ladder import replicate_fully
-
         replicate_fully(self.simulation.states)
         actions[:] = COMMIT
 
 
-def _thresholds(numbers: Mapping[str, Any]) -> Thresholds:
-    return Thresholds(**numbers)
+def search_weights(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """The weights of the search on heat, by its numbers.
 
-
-def _fill(numbers: Mapping[str, Any]) -> Any:
-    from psgym.envs.cluster.rules.ladder import Fill
-
-    return Fill(**numbers)
-
-
-def _scarlett(numbers: Mapping[str, Any]) -> Any:
-    from psgym.envs.cluster.rules.ladder import Scarlett
-
-    return Scarlett(**numbers)
-
-
-def _search(numbers: Mapping[str, Any]) -> Any:
-    from psgym.envs.cluster.rules.greedy import Search
-
-    return Search(**numbers)
+    Those are its ``target`` and ``fullness``; one ``price`` of additions and drops, of which the weights are
+    logarithms; ``memory``, which half-life of heat; and ``announced``, which share of announced reads counts as demand.
+    """
+    weights = {name: numbers[name] for name in ("announced", "target", "fullness")}
+    weights |= dict.fromkeys(("add_price", "drop_price"), math.log(numbers["price"]))
+    return weights | {{LONG: "heat", MEDIUM: "heat_medium", SHORT: "heat_short"}[numbers["memory"]]: 1.0}
 
 
 @functools.cache
@@ -209,15 +200,15 @@ def heat_forecaster() -> Forecaster:
 
 _MAKERS: dict[str, Callable[[Simulation, Mapping[str, Any]], BoundPolicy]] = {
     "static": lambda simulation, _: InnerPolicy(simulation, "static"),
-    "lru": lambda simulation, numbers: FillPolicy(simulation, _fill(numbers)),
-    "lfu": lambda simulation, numbers: FillPolicy(simulation, _fill(numbers)),
-    "one-threshold": lambda simulation, numbers: ThresholdPolicy(simulation, _thresholds(numbers)),
+    "lru": lambda simulation, numbers: FillPolicy(simulation, Fill(**numbers)),
+    "lfu": lambda simulation, numbers: FillPolicy(simulation, Fill(**numbers)),
+    "one-threshold": lambda simulation, numbers: ThresholdPolicy(simulation, Thresholds(**numbers)),
     "hot-cold": lambda simulation, _: InnerPolicy(simulation, "hot-cold"),
-    "scarlett": lambda simulation, numbers: ScarlettPolicy(simulation, _scarlett(numbers)),
-    "queue-aware": lambda simulation, numbers: ThresholdPolicy(simulation, _thresholds(numbers)),
-    "load-aware": lambda simulation, numbers: LoadAwarePolicy(simulation, _search(numbers)),
-    "forecast": lambda simulation, numbers: ForecastPolicy(simulation, _search(numbers), heat_forecaster()),
-    "oracle": lambda simulation, numbers: OraclePolicy(simulation, _search(numbers)),
+    "scarlett": lambda simulation, numbers: ScarlettPolicy(simulation, Scarlett(**numbers)),
+    "queue-aware": lambda simulation, numbers: ThresholdPolicy(simulation, Thresholds(**numbers)),
+    "load-aware": lambda simulation, numbers: RelievingPolicy(simulation, search_weights(numbers)),
+    "forecast": lambda simulation, numbers: ForecastPolicy(simulation, search_weights(numbers), heat_forecaster()),
+    "oracle": lambda simulation, numbers: OraclePolicy(simulation, search_weights(numbers)),
     "full": lambda simulation, _: FullReplication(simulation),
 }
 

@@ -5,7 +5,6 @@ A score decides one part of an id: the allocation of tasks where that is the age
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 from psgym.agents.policies import PriorityPolicy, part_names
 from psgym.agents.policy import Actions, BoundPolicy
 from psgym.agents.priorities import nearest_set
-from psgym.agents.replica_policies import tuned_numbers
+from psgym.agents.replica_policies import RelievingPolicy, search_weights, tuned_numbers
 from psgym.envs.cluster.config import ClusterConfig
 from psgym.envs.cluster.rules import priority, relieving, sizing
-from psgym.envs.cluster.rules.replicas import LONG, SHORT
 
 Array = NDArray[np.float64]
 
@@ -42,26 +40,27 @@ class Score:
     """Builds the policy: environment, weights, codes of the rules for capacity and replicas beside it."""
 
 
-class ExtendingPolicy(BoundPolicy):
-    """Decides the only part by a kernel that replaces each COMMIT by its next action."""
+class SizingPolicy(BoundPolicy):
+    """Decides the nodes to hold by the weights of `psgym.envs.cluster.rules.sizing`."""
 
-    def __init__(self, env: Any, weights: Array, extend: Callable[[Any, Array, Actions], None]) -> None:
-        """Binds weights and the kernel to an environment."""
+    def __init__(self, env: Any, weights: Array) -> None:
+        """Binds weights to an environment."""
         super().__init__(env)
-        self._weights, self._extend = np.tile(weights, (self.simulation.count, 1)), extend
+        self._weights = np.tile(weights, (self.simulation.count, 1))
 
     def decide(self, actions: Actions) -> None:
-        """Asks the kernel."""
-        self._extend(self.simulation.states, self._weights, actions)
+        """Orders a node, or none."""
+        sizing.extend_sizing(self.simulation.states, self._weights, actions)
 
 
 def _load_aware(config: ClusterConfig) -> Array:
-    """The greedy search on heat with its tuned numbers, for clusters of every size."""
-    numbers = tuned_numbers()["load-aware"]
-    weights = {name: numbers[name] for name in ("announced", "target", "fullness")}
-    weights |= {"add_price": math.log(numbers["price"]), "drop_price": math.log(numbers["price"])}
-    weights[{LONG: "heat", SHORT: "heat_short"}[numbers["memory"]]] = 1.0
-    return np.array([weights.get(name, 0.0) for name in relieving.WEIGHTS])
+    """The search on heat with its tuned numbers, for clusters of every size."""
+    weights = search_weights(tuned_numbers()["load-aware"])
+    return np.array([weights.get(name, 0.0) for name in relieving.LEARNED])
+
+
+def _plan_replicas(states: Any, weights: Array, codes: NDArray[np.int64]) -> None:
+    relieving.plan_relieving(states, np.insert(weights, relieving.HEAT_MEDIUM, 0.0, axis=1), codes)
 
 
 def _forecast(config: ClusterConfig) -> Array:
@@ -89,11 +88,11 @@ SCORES = (
     ),
     Score(
         "replicas",
-        relieving.WEIGHTS,
+        relieving.LEARNED,
         _RELIEVING,
         _load_aware,
-        relieving.plan_relieving,
-        lambda env, weights, _: ExtendingPolicy(env, weights, relieving.extend_relieving),
+        _plan_replicas,
+        lambda env, weights, _: RelievingPolicy(env, dict(zip(relieving.LEARNED, weights, strict=True))),
     ),
     Score(
         "capacity",
@@ -101,7 +100,7 @@ SCORES = (
         _SIZING,
         _forecast,
         sizing.plan_sizing,
-        lambda env, weights, _: ExtendingPolicy(env, weights, sizing.extend_sizing),
+        lambda env, weights, _: SizingPolicy(env, weights),
     ),
 )
 """All scores; of those whose part an id decides, the first is the id's."""

@@ -127,8 +127,14 @@ def advance_bursts(state: Any, scenario: Any) -> bool:
 
 
 @kernel
-def expected_demand(state: Any, scenario: Any, slots: int, out: Any) -> None:
+def expected_demand(states: Any, scenarios: Any, slots: int, out: Any) -> None:
     """Writes the true mean demand of each dataset over the next slots if nothing stalls (bytes/s): for oracles."""
+    for index in range(states.shape[0]):
+        _expected_demand(states[index], scenarios[index], slots, out[index])
+
+
+@kernel
+def _expected_demand(state: Any, scenario: Any, slots: int, out: Any) -> None:
     public, hidden, settings = state.public, state.hidden, state.public.settings
     span = slots * settings.slot_seconds
     for d in range(out.shape[0]):

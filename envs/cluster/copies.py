@@ -134,12 +134,19 @@ def choose_drop(public: Any, dataset: int) -> int:
 
 
 @kernel
+def source_of(public: Any, dataset: int) -> int:
+    """The server that a copy of a dataset would be read from: the least-loaded holder; -1 if there is none."""
+    servers = public.servers
+    for s in range(servers.up.shape[0]):
+        servers.holder[s] = (public.datasets.placed[dataset, s] == LIVE_COPY) & servers.up[s]
+    return int(copy_source(servers.utilisation, servers.holder))
+
+
+@kernel
 def start_copy(public: Any, dataset: int, target: int) -> None:
     """Starts a copy to a server that may hold it, from the least-loaded holder; reserves the space at once."""
     servers, datasets = public.servers, public.datasets
-    for s in range(servers.up.shape[0]):
-        servers.holder[s] = datasets.placed[dataset, s] == LIVE_COPY and servers.up[s]
-    source = int(copy_source(servers.utilisation, servers.holder))
+    source = source_of(public, dataset)
     flight = public.flights[public.flight_count]
     flight.dataset, flight.source, flight.target = dataset, source, target
     flight.remaining = datasets.size[dataset]

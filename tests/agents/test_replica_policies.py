@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 from psgym.agents.benchmark import compare
 from psgym.agents.policies import make_policy, policy_kind, policy_names
-from psgym.agents.replica_policies import CONFIGS, LADDER, make_rung, tuned_numbers
+from psgym.agents.replica_policies import CONFIGS, LADDER, make_rung, search_weights, tuned_numbers
 from psgym.envs import ClusterVectorEnv
 from psgym.envs.cluster.config import HEATS
 from psgym.envs.cluster.rules.ladder import LEAST_LOADED, MOST_FREE, Fill, pick_target
+from psgym.envs.cluster.rules.relieving import WEIGHTS, extend_relieving
 from psgym.envs.presets import preset
+from psgym.replicas.balance import SLACK
+from psgym.replicas.load import server_load
 
 ID = "psgym/Replicas-v0"
 NAMES = (
@@ -85,6 +89,61 @@ def test_lru_and_lfu_rank_by_what_they_say() -> None:
         chosen = [(int(policy.predict(observation)[0][0]) - 1) // 8 // 2 for policy in (lru, lfu)]
         public["slot"] += 1
     assert chosen == [1, 0]
+
+
+def read_literally(public: Any, mask: np.ndarray, demand: np.ndarray, numbers: dict[str, Any]) -> int:
+    """The search of load-aware: tries every move by itself, and computes all loads anew."""
+    datasets, servers, settings = public["datasets"], public["servers"], public["settings"]
+    holder = (datasets["placed"] != 0) & (servers["up"] != 0)[None]
+
+    def total(placement: np.ndarray) -> float:
+        utilisation = server_load(demand, placement) / servers["bandwidth"]
+        return float((np.maximum(utilisation - numbers["target"], 0.0) ** 2 + SLACK * utilisation**2).sum())
+
+    now, best, least, action, spared = total(holder), 0.0, -np.inf, 0, 0
+    for one in (1 + np.flatnonzero(mask[1:])).tolist():
+        code, server = divmod(one - 1, len(servers["up"]))
+        dataset, drop = int(public["candidate"][code // 2]), bool(code % 2)
+        needed = datasets["live"][dataset] <= settings["minimum_copies"] or datasets["pending"][dataset] > 0
+        if datasets["changed"][dataset] != 0 or (drop and needed):
+            continue
+        moved, size = holder.copy(), float(datasets["size"][dataset])
+        moved[dataset, server] = not drop
+        relief = now - total(moved)
+        score = relief - numbers["price"] * size / (float(settings["bandwidth_bytes_per_second"]) * 300.0)
+        if score > best:
+            best, action = score, one
+        if drop and relief > -numbers["price"] and relief / size > least:
+            least, spared = relief / size, one
+    full = servers["stored"].sum() > numbers["fullness"] * servers["capacity"].sum()
+    return spared if full and action == 0 else action
+
+
+@pytest.mark.parametrize(("changes", "fullness"), [({}, 0.9), ({"racks": 1, "capacity_ratio": 3.1}, 0.6)])
+def test_the_search_is_its_definition(changes: dict[str, Any], fullness: float) -> None:
+    env = ClusterVectorEnv(4, ID, preset="small", placement="agent", **changes)
+    _, infos = env.reset(seed=6)
+    states, rng, moves = env.simulation.states, np.random.default_rng(0), [0, 0, 0]
+    for step in range(200):
+        numbers = {"target": rng.uniform(0.3, 0.9), "price": 10 ** rng.uniform(-4.0, -1.0), "fullness": fullness}
+        numbers |= {"memory": step % 3, "announced": rng.uniform()}
+        weights = search_weights(numbers)
+        rows = np.tile([weights.get(name, 0.0) for name in WEIGHTS], (4, 1))
+        datasets = env.public["datasets"]
+        known = np.where(rng.random((4, 64)) < 0.2, rng.exponential(2e8, (4, 64)), np.nan)
+        measured = (
+            datasets[("heat", "heat_medium", "heat_short")[step % 3]] + numbers["announced"] * datasets["announced"]
+        )
+        demand = np.where(np.isnan(known), measured, known)
+        actions = np.zeros(4, np.int64)
+        extend_relieving(states, known, rows, actions)
+        for index in range(4):
+            found = read_literally(env.public[index], infos["action_mask"][index], demand[index], numbers)
+            assert actions[index] == found
+            moves[0 if found == 0 else 1 + (found - 1) // 8 % 2] += 1
+        legal = np.argmax(rng.random(infos["action_mask"].shape) * infos["action_mask"], axis=1)
+        _, _, _, _, infos = env.step(np.where(rng.random(4) < 0.3, legal, actions))
+    assert min(moves) > 50, moves
 
 
 @pytest.mark.parametrize("name", ["lfu", "scarlett", "forecast"])

@@ -8,7 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from psgym.replicas import counts, eviction, heat, latency, load, packing, placement, racks, rules, scarlett, transfer
+from psgym.replicas import (
+    balance,
+    counts,
+    eviction,
+    heat,
+    latency,
+    load,
+    packing,
+    placement,
+    racks,
+    rules,
+    scarlett,
+    transfer,
+)
 from psgym.replicas.planner import HotColdPlanner, HotColdRule, Servers
 
 SERVERS, DATASETS, ROUNDS = 7, 11, 200
@@ -84,6 +97,8 @@ def of_scalars(rng: np.random.Generator) -> list[Any]:
         rules.is_cold(x, copies, 1, y, 0.6),
         rules.is_cold_one_threshold(x, copies, 1, y),
         rules.has_cooled_down(x, y),
+        balance.pressure(x, y, 0.6),
+        balance.pressure(x, y, small, 0.002),
         counts.availability(copies, small, 7),
         counts.minimum_copies(1.0 - small / 10.0, small, 7),
         counts.copies_for_bandwidth(x, y, 1, 20),

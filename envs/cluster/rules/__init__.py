@@ -3,7 +3,7 @@
 * `capacity`, `replicas`, `allocation`: those that environments run inside a step, for parts that the agent does not
   decide, and that compositions name; `parts` runs them.
 * `priority`: allocation by weighted increments, the tuned rule and the learned scorer.
-* `ladder` and `greedy`: further rules for replicas, up to `load-aware`, `forecast` and the oracle; `relieving`: the
-  learned score, which starts as `load-aware`.
+* `ladder`: further rules for replicas; `relieving`: the search of `load-aware`, `forecast`, the oracle, and the learned
+  score, which starts as `load-aware`.
 * `sizing`: the learned score for capacity.
 """
