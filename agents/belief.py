@@ -16,9 +16,8 @@ import numpy as np
 from psgym.envs.cluster.capacity import repair_seconds
 from psgym.envs.cluster.chance import NODE_REPAIR, SERVER_REPAIR, geometric, poisson
 from psgym.envs.cluster.jit import kernel
-from psgym.envs.cluster.jobs import dominant_share
+from psgym.envs.cluster.jobs import dominant_share, last_nodes
 from psgym.envs.cluster.records import HORIZONS
-from psgym.envs.cluster.rules.priority import last_nodes
 from psgym.envs.cluster.scenario import _draw_job as draw_job
 from psgym.envs.cluster.scenario import _rank as rank
 from psgym.envs.cluster.scenario import _zipf_weights as zipf_weights

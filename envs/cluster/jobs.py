@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from psgym.envs.cluster.chance import RESTART, SPEED_NOISE, normal, uniform
-from psgym.envs.cluster.jit import kernel
+from psgym.envs.cluster.jit import int64, kernel
 from psgym.envs.cluster.placement import vacate_all
 from psgym.envs.cluster.speed import curve, observe_speed
 
@@ -23,6 +23,23 @@ def differs_from_last(job: Any) -> bool:
         if job.server_node[k] != job.last_server_node[k]:
             return True
     return False
+
+
+@kernel
+def _last_node(job: Any, k: int) -> int:
+    return int64(job.last_worker_node[k] if k < job.last_workers else job.last_server_node[k - job.last_workers])
+
+
+@kernel
+def last_nodes(job: Any) -> int:
+    """Number of distinct nodes of the job's last plan."""
+    count = 0
+    for k in range(job.last_workers + job.last_servers):
+        node, new = _last_node(job, k), True
+        for m in range(k):
+            new = new and _last_node(job, m) != node
+        count += 1 if new else 0
+    return count
 
 
 @kernel

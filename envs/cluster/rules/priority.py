@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.envs.cluster.jit import int64, kernel
-from psgym.envs.cluster.jobs import neighbours_of
+from psgym.envs.cluster.jobs import last_nodes, neighbours_of
 from psgym.envs.cluster.moves import STOP, first_task, grow, growth_fits
 from psgym.envs.cluster.placement import SERVER, WORKER, bundle_fits, task_fits
 from psgym.envs.cluster.rules.allocation import LOOK_AHEAD
@@ -125,11 +125,6 @@ def _node(job: Any, k: int) -> int:
 
 
 @kernel
-def _last_node(job: Any, k: int) -> int:
-    return int64(job.last_worker_node[k] if k < job.last_workers else job.last_server_node[k - job.last_workers])
-
-
-@kernel
 def _own_room(public: Any, job: Any) -> tuple[int, int]:
     """CPU and GPU on the job's nodes that are free and that no other plan claims."""
     nodes, cpu, gpu = public.nodes, 0, 0
@@ -141,18 +136,6 @@ def _own_room(public: Any, job: Any) -> tuple[int, int]:
             cpu += max(0, nodes.cpu_free[node] - nodes.cpu_claimed[node])
             gpu += max(0, nodes.gpu_free[node] - nodes.gpu_claimed[node])
     return cpu, gpu
-
-
-@kernel
-def last_nodes(job: Any) -> int:
-    """Number of distinct nodes of the job's last plan."""
-    count = 0
-    for k in range(job.last_workers + job.last_servers):
-        node, new = _last_node(job, k), True
-        for m in range(k):
-            new = new and _last_node(job, m) != node
-        count += 1 if new else 0
-    return count
 
 
 @kernel
