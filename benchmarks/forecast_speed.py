@@ -66,7 +66,7 @@ def arima(y: np.ndarray) -> dict[str, float]:
         exact = time.process_time() - started
     values = iter(np.tile(y, 20))
     update, extend = seconds(
-        (lambda: ours.update(next(values)).predict(), 1000), (lambda: result.extend(y[:1]).forecast(HORIZON), 5)
+        (lambda: ours.update(next(values)).predict().mean, 1000), (lambda: result.extend(y[:1]).forecast(HORIZON), 5)
     )
     return {
         "fit": fit,

@@ -88,14 +88,13 @@ class ARIMA(Forecaster):
     def _set_models(self, models: list[Model]) -> None:
         self.models_ = models
         self.orders_ = [model.order for model in models]
-        self._reach = max(model.reach for model in models)
         self._packed = pack(models)
 
     def _new_state(self) -> State:
         return new_state(self.models_, self.horizon)
 
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
-        advance_arima(state["clock"], state["buffers"], self._reach, *self._packed, z, out)
+        advance_arima(state["clock"], state["buffers"], *self._packed, z, out)
 
     # The same three steps as one call: for one value, calls and look-ups would cost more than their work.
 
@@ -109,8 +108,8 @@ class ARIMA(Forecaster):
 
     def _arguments(self, passed: Pass, state: State, calibration: State) -> tuple[Any, ...]:
         return (
-            state["clock"], state["buffers"], self._reach, *self._packed, calibration["clock"], calibration["learned"],
-            calibration["ring"], self._rates, self.transform_.packed, *passed,
+            state["clock"], state["buffers"], *self._packed, calibration["clock"], calibration["learned"],
+            calibration["ring"], self._constants, *passed,
         )  # fmt: skip
 
     def _get_learned(self) -> State:

@@ -119,16 +119,15 @@ def _exact(order: Order, z: NDArray[np.float64], start: Model) -> Expansion:
 
 
 def pack(models: list[Model]) -> tuple[NDArray, ...]:
-    """Models as the padded arrays of `advance_arima`: counts, lags, coefficients, profile."""
+    """Models as the padded arrays of `advance_arima`: lags, coefficients, profile."""
     length = math.lcm(*(len(model.profile) for model in models))
     profile = np.array([np.tile(model.profile, length // len(model.profile)) for model in models])
     terms = max(max(len(model.ar), len(model.ma), 1) for model in models)
-    counts = np.array([[model.order.burn, len(model.ar), len(model.ma)] for model in models], np.int64).T.copy()
-    lags, coefficients = np.ones((2, len(models), terms), np.int64), np.zeros((2, len(models), terms))
+    lags, coefficients = np.zeros((2, len(models), terms), np.int64), np.zeros((2, len(models), terms))
     for m, model in enumerate(models):
-        lags[0, m, : len(model.ar)], coefficients[0, m, : len(model.ar)] = model.ar_lags, model.ar
-        lags[1, m, : len(model.ma)], coefficients[1, m, : len(model.ma)] = model.ma_lags, model.ma
-    return counts, lags, coefficients, profile
+        lags[0, m, : len(model.ar)], coefficients[0, m, : len(model.ar)] = model.ar_lags[::-1], model.ar[::-1]
+        lags[1, m, : len(model.ma)], coefficients[1, m, : len(model.ma)] = model.ma_lags[::-1], model.ma[::-1]
+    return lags, coefficients, profile
 
 
 def new_state(models: list[Model], horizon: int) -> State:
@@ -137,13 +136,13 @@ def new_state(models: list[Model], horizon: int) -> State:
     buffers = np.zeros((2, len(models), reach + horizon + BLOCK))
     for m, model in enumerate(models):
         buffers[0, m, :reach] = model.history(reach)
-    return {"clock": np.array([0, reach - 1], np.int64), "buffers": buffers}
+    return {"clock": np.array([0, reach - 1, *(model.order.burn for model in models)], np.int64), "buffers": buffers}
 
 
 def tail_errors(model: Model, z: NDArray[np.float64], split: int, horizon: int) -> NDArray[np.float64]:
     """Mean absolute errors by horizon, shape [horizon], of the forecasts made from `split` on; inf where unknown."""
     state, packed = new_state([model], horizon), pack([model])
-    arguments = (state["clock"], state["buffers"], model.reach, *packed)
+    arguments = (state["clock"], state["buffers"], *packed)
     out = np.empty((len(z) - split, horizon))
     advance_arima(*arguments, z[:split], np.empty((split, 0)))
     advance_arima(*arguments, z[split:], out)

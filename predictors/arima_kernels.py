@@ -51,9 +51,10 @@ def residuals(
 
 
 @numba.njit(cache=True)
-def _make_room(clock: NDArray, buffers: NDArray, reach: int, ahead: int) -> None:
+def _make_room(clock: NDArray, buffers: NDArray, lags: NDArray, ahead: int) -> None:
     if clock[1] + 1 + ahead < buffers.shape[2]:
         return
+    reach = max(1, lags.max())
     start = clock[1] + 1 - reach
     for side in range(2):
         for m in range(buffers.shape[1]):
@@ -66,26 +67,26 @@ def _make_room(clock: NDArray, buffers: NDArray, reach: int, ahead: int) -> None
 
 @numba.njit(cache=True)
 def advance_arima(
-    clock: NDArray, buffers: NDArray, reach: int, counts: NDArray, lags: NDArray, coefficients: NDArray,
-    profile: NDArray, z: NDArray, out: NDArray,
+    clock: NDArray, buffers: NDArray, lags: NDArray, coefficients: NDArray, profile: NDArray,
+    z: NDArray, out: NDArray,
 ) -> None:  # fmt: skip
     """Feeds values to M models and writes the mean of their forecasts.
 
     The arrays are few because passing one costs as much as a hundred additions.
 
     Args:
-        clock: values seen so far, and index of the newest in the buffers, shape [2].
+        clock: values seen so far, index of the newest in the buffers, and how many first errors of each model are
+            taken as 0, shape [2 + M].
         buffers: the deseasonalised series and the one-step errors, shape [2, M, capacity].
-        reach: the longest lag of any model.
-        counts: first errors that are taken as 0, terms of the autoregressive and of the moving-average side, [3, M].
-        lags, coefficients: expanded polynomials of the two sides, shape [2, M, K].
+        lags, coefficients: expanded polynomials of the autoregressive and of the moving-average side, the longest lag
+            first and zeros after the shortest, shape [2, M, K].
         profile: what each model subtracts by phase, shape [M, S].
         z: new values, shape [n].
         out: receives the mean forecasts, shape [n, H].
     """
-    ahead, models, phases = out.shape[1], buffers.shape[1], profile.shape[1]
+    ahead, models, terms, phases = out.shape[1], buffers.shape[1], lags.shape[2], profile.shape[1]
     for i in range(z.shape[0]):
-        _make_room(clock, buffers, reach, ahead)
+        _make_room(clock, buffers, lags, ahead)
         now = clock[1] + 1
         for k in range(ahead):
             out[i, k] = 0.0
@@ -94,15 +95,20 @@ def advance_arima(
             phase = clock[0] % phases
             for k in range(ahead + 1):
                 t = now + k
+                # The longest lags come first, so that only the last terms wait for the forecast one slot before.
                 forecast = 0.0
-                for j in range(counts[1, m]):
-                    forecast += coefficients[0, m, j] * values[t - lags[0, m, j]]
-                for j in range(counts[2, m]):
+                for j in range(terms):
+                    if lags[1, m, j] < max(k, 1):
+                        break
                     forecast += coefficients[1, m, j] * errors[t - lags[1, m, j]]
+                for j in range(terms):
+                    if lags[0, m, j] == 0:
+                        break
+                    forecast += coefficients[0, m, j] * values[t - lags[0, m, j]]
                 if k == 0:
                     values[t] = z[i] - profile[m, phase]
                     # What was assumed before the first value must not linger as a surprise.
-                    errors[t] = values[t] - forecast if clock[0] >= counts[0, m] else 0.0
+                    errors[t] = values[t] - forecast if clock[0] >= clock[2 + m] else 0.0
                 else:
                     values[t] = forecast
                     out[i, k - 1] += (forecast + profile[m, phase]) / models
@@ -113,17 +119,17 @@ def advance_arima(
 
 @numba.njit(cache=True)
 def run_arima(
-    clock: NDArray, buffers: NDArray, reach: int, counts: NDArray, lags: NDArray, coefficients: NDArray,
-    profile: NDArray, seen: NDArray, learned: NDArray, ring: NDArray, rates: NDArray, packed: NDArray,
-    values: NDArray, z: NDArray, forecasts: NDArray, bands: NDArray,
+    clock: NDArray, buffers: NDArray, lags: NDArray, coefficients: NDArray, profile: NDArray,
+    seen: NDArray, learned: NDArray, ring: NDArray, constants: NDArray,
+    values: NDArray, forecasts: NDArray, bands: NDArray,
 ) -> None:  # fmt: skip
     """A whole pass of `Forecaster`, `forward`, `advance_arima` and `calibrate`, in one call from Python.
 
     Args:
-        clock, buffers, reach, counts, lags, coefficients, profile: see `advance_arima`.
-        seen, learned, ring, rates, packed: clock, state, rates and transform of `calibrate`.
-        values, z, forecasts, bands: see `psgym.predictors.base.Pass`.
+        clock, buffers, lags, coefficients, profile: see `advance_arima`.
+        seen, learned, ring, constants: clock, state and constants of `calibrate`.
+        values, forecasts, bands: see `psgym.predictors.base.Pass`.
     """
-    forward(values, packed, z)
-    advance_arima(clock, buffers, reach, counts, lags, coefficients, profile, z, forecasts)
-    calibrate(seen, learned, ring, values, z, forecasts, rates, packed, bands)
+    forward(values[0], constants, values[1])
+    advance_arima(clock, buffers, lags, coefficients, profile, values[1], forecasts)
+    calibrate(seen, learned, ring, values[0], values[1], forecasts, constants, bands)

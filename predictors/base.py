@@ -16,13 +16,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from psgym.predictors.calibration import calibrate, error_priors, new_calibration
+from psgym.predictors.calibration import calibrate, calibration_constants, error_priors, new_calibration
 from psgym.predictors.series import MINIMUM_LENGTH, check_series
 from psgym.predictors.state import State, copy_state, fill, flatten
 from psgym.predictors.transform import Transform, forward
-
-SMEARING_HALF_LIFE_PERIODS = 7.0
-SCALE_HALF_LIFE_PERIODS = 1.0
 
 
 class NotFittedError(ValueError):
@@ -33,32 +30,44 @@ class Forecast(NamedTuple):
     """What a forecaster says, in units of the series.
 
     Attributes:
-        mean: expected values 1..h slots ahead, shape [h] (or [T, h] for a whole table).
-        median: medians, same shape; equal to the mean unless the model works on logarithms.
-        low: lower bounds per level, shape [levels, h] (or [T, levels, h]).
-        high: upper bounds, same shape.
+        bands: mean, median, lower and upper bounds per level, shape [2 + 2L, h] (or [T, 2 + 2L, h] for a whole table).
         level: coverage of the bounds in per cent.
     """
 
-    mean: NDArray[np.float64]
-    median: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    bands: NDArray[np.float64]
     level: tuple[float, ...]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Expected values 1..h slots ahead, shape [h] (or [T, h])."""
+        return self.bands[..., 0, :]
+
+    @property
+    def median(self) -> NDArray[np.float64]:
+        """Medians, same shape; equal to the mean unless the model works on logarithms."""
+        return self.bands[..., 1, :]
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """Lower bounds per level, shape [L, h] (or [T, L, h])."""
+        return self.bands[..., 2 : 2 + len(self.level), :]
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """Upper bounds, same shape."""
+        return self.bands[..., 2 + len(self.level) :, :]
 
 
 class Pass(NamedTuple):
     """One pass over n values: what goes in, and the arrays that it fills.
 
     Attributes:
-        values: in units of the series, shape [n].
-        z: the same on the standardised scale, shape [n].
+        values: in units of the series, and the same on the standardised scale, shape [2, n].
         forecasts: the model's z forecasts after each, shape [n, H].
         bands: mean, median, lower and upper bounds after each in units of the series, shape [n, 2 + 2L, H].
     """
 
     values: NDArray[np.float64]
-    z: NDArray[np.float64]
     forecasts: NDArray[np.float64]
     bands: NDArray[np.float64]
 
@@ -98,7 +107,6 @@ class Forecaster(ABC):
         self.levels = tuple(levels)
         self.gamma = gamma
         self._coverage = np.array(self.levels, np.float64) / 100.0
-        self._lows, self._highs = slice(2, 2 + len(self.levels)), slice(2 + len(self.levels), None)  # rows of `bands`
         if any(s < 2 for s in self.season) or list(self.season) != sorted(set(self.season)):
             raise ValueError(f"season={tuple(season)}: periods must be >= 2 and increase")
         if self.horizon < 1:
@@ -150,8 +158,8 @@ class Forecaster(ABC):
         values = check_series(y, 0)
         self._require_fitted()
         period = self.season_[0] if self.season_ else 24
-        kept = [0.5 ** (1.0 / (periods * period)) for periods in (SMEARING_HALF_LIFE_PERIODS, SCALE_HALF_LIFE_PERIODS)]
-        self._rates = np.array([self.gamma, *kept, *self._coverage])
+        packed = self.transform_.packed
+        self._constants = calibration_constants(packed, self.gamma, self._coverage, self.horizon, period)
         self._hold(self._new_state(), new_calibration(*self._priors), self._pass_over(np.zeros(1)))
         self._started = False
         self._observe(values)
@@ -170,7 +178,7 @@ class Forecaster(ABC):
             self._require_fitted()
         # The usual call, one number, skips what only arrays need and allocates nothing.
         if isinstance(y_new, float) and math.isfinite(y_new):
-            self._slot.values[0] = y_new
+            self._slot.values[0, 0] = y_new
             self._step()
             self._started = True
         else:
@@ -195,11 +203,8 @@ class Forecaster(ABC):
             self._require_fitted()
             raise ValueError("no value has been observed yet: call update first")
         if h is None and level is None:
-            last = self._slot.bands[0].copy()
-            return Forecast(last[0], last[1], last[self._lows], last[self._highs], self.levels)
-        rows, levels = self._rows(level)
-        h = self._checked_horizon(h)
-        return self._forecast(self._slot.bands[0], h, rows, levels)
+            return Forecast(self._newest.copy(), self.levels)
+        return self._forecast(self._newest, h, level)
 
     def table(self, y: ArrayLike, h: int | None = None) -> NDArray[np.float64]:
         """All rolling mean forecasts of a series; the forecaster's own state is left alone.
@@ -217,17 +222,15 @@ class Forecaster(ABC):
         """As `table`, with medians and bounds: arrays of shapes [T, h] and [T, levels, h]."""
         values = check_series(y, 0)
         self._require_fitted()
-        rows, levels = self._rows(level)
-        h = self._checked_horizon(h)
         passed = self._run(self._pass_over(values), self._new_state(), new_calibration(*self._priors))
-        return self._forecast(passed.bands, h, rows, levels)
+        return self._forecast(passed.bands, h, level)
 
     def get_state(self) -> State:
         """A copy of all that `update` moves, as a flat mapping of arrays."""
         self._require_fitted()
         state = flatten({"model": self._state, "calibration": self._calibration})
         if self._started:
-            state["forecast"] = self._slot.bands[0].copy()
+            state["forecast"] = self._newest.copy()
         return state
 
     def set_state(self, state: State) -> Self:
@@ -241,7 +244,7 @@ class Forecaster(ABC):
         self._hold(filled["model"], filled["calibration"], self._slot)
         self._started = "forecast" in state
         if self._started:
-            self._slot.bands[0] = state["forecast"]
+            self._newest[:] = state["forecast"]
         return self
 
     def fork(self) -> Self:
@@ -283,10 +286,11 @@ class Forecaster(ABC):
     # Inner workings.
 
     _priors: tuple[NDArray, ...]
-    _rates: NDArray[np.float64]  # see `calibrate`
+    _constants: NDArray[np.float64]  # see `calibration_constants`
     _state: State
     _calibration: State
     _slot: Pass  # the newest value and what was forecast after it
+    _newest: NDArray[np.float64]  # the bands of that slot
     _step: Callable[[], object]  # feeds the value of the slot to the state
     _started: bool = False  # whether there is one
 
@@ -305,52 +309,45 @@ class Forecaster(ABC):
 
     def _hold(self, state: State, calibration: State, slot: Pass) -> None:
         """Takes over a state, and prepares once what every update by one value calls."""
-        self._state, self._calibration, self._slot = state, calibration, slot
+        self._state, self._calibration, self._slot, self._newest = state, calibration, slot, slot.bands[0]
         self._step = partial(self._run, slot, state, calibration)
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        """Restores a copy or a pickle, in which a view of an array has become an array of its own."""
+        self.__dict__.update(attributes)
+        if "_slot" in attributes:
+            self._hold(self._state, self._calibration, self._slot)
 
     def _observe(self, values: NDArray[np.float64]) -> None:
         if len(values):
             passed = self._run(self._pass_over(values), self._state, self._calibration)
-            self._slot.bands[0] = passed.bands[-1]
+            self._newest[:] = passed.bands[-1]
             self._started = True
 
     def _pass_over(self, values: NDArray[np.float64]) -> Pass:
         n = len(values)
         rows = 2 + 2 * len(self.levels)
-        return Pass(values, np.empty(n), np.empty((n, self.horizon)), np.empty((n, rows, self.horizon)))
+        both = np.stack([values, np.empty(n)])
+        return Pass(both, np.empty((n, self.horizon)), np.empty((n, rows, self.horizon)))
 
     def _run(self, passed: Pass, state: State, calibration: State) -> Pass:
         """Feeds the values of a pass to both states and writes all the rest of it."""
-        values, z, forecasts, bands = passed
-        packed = self.transform_.packed
-        forward(values, packed, z)
-        self._advance(state, z, values, forecasts)
+        (y, z), forecasts, bands = passed
+        forward(y, self.transform_.packed, z)
+        self._advance(state, z, y, forecasts)
         calibrate(
-            calibration["clock"], calibration["learned"], calibration["ring"],
-            values, z, forecasts, self._rates, packed, bands,
-        )  # fmt: skip
+            calibration["clock"], calibration["learned"], calibration["ring"], y, z, forecasts, self._constants, bands
+        )
         return passed
 
-    def _forecast(
-        self, bands: NDArray[np.float64], h: int, rows: slice | list[int], levels: tuple[float, ...]
-    ) -> Forecast:
-        low, high = bands[..., self._lows, :h], bands[..., self._highs, :h]
-        return Forecast(
-            bands[..., 0, :h].copy(),
-            bands[..., 1, :h].copy(),
-            low[..., rows, :].copy(),
-            high[..., rows, :].copy(),
-            levels,
-        )
-
-    def _rows(self, level: Sequence[float] | None) -> tuple[slice | list[int], tuple[float, ...]]:
-        """Rows of the asked levels, and these levels."""
-        if level is None:
-            return slice(None), self.levels
-        unknown = [value for value in level if value not in self.levels]
+    def _forecast(self, bands: NDArray[np.float64], h: int | None, level: Sequence[float] | None) -> Forecast:
+        levels = self.levels if level is None else tuple(level)
+        unknown = [value for value in levels if value not in self.levels]
         if unknown:
             raise ValueError(f"level={unknown[0]!r} was not prepared for: levels={self.levels}")
-        return [self.levels.index(value) for value in level], tuple(level)
+        lows = [2 + self.levels.index(value) for value in levels]
+        rows = [0, 1, *lows, *(len(self.levels) + row for row in lows)]
+        return Forecast(bands[..., rows, : self._checked_horizon(h)], levels)
 
     def _checked_horizon(self, h: int | None) -> int:
         if h is None:

@@ -23,11 +23,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psgym.predictors.state import State
+from psgym.predictors.transform import SIZE as TRANSFORM_SIZE
 from psgym.predictors.transform import back, inverse, unpack
 
+SMEARING_HALF_LIFE_PERIODS = 7.0
+SCALE_HALF_LIFE_PERIODS = 1.0
 SMEARING_LIMITS = (0.5, 3.0)
 SMEARING_PRIOR_SLOTS = 50.0
 FULL_STEP_HORIZON = 12  # beyond it, the step of the quantile falls with the inverse of the horizon
+
+
+def calibration_constants(
+    packed: NDArray, gamma: float, coverage: NDArray, horizon: int, period: int
+) -> NDArray[np.float64]:
+    """What `calibrate` needs to know and never changes, as one array.
+
+    Args:
+        packed: the transform, shape [8].
+        gamma: step of the quantile tracker in units of the mean absolute error.
+        coverage: the levels as fractions, shape [L].
+        horizon: slots ahead, H.
+        period: the shortest season in slots, in which half-lives are told.
+
+    Returns:
+        The transform, the share of the smearing sums and of the error scale that is kept per slot, the levels, and the
+        step at each horizon, shape [8 + 2 + L + H].
+    """
+    kept = [0.5 ** (1.0 / (periods * period)) for periods in (SMEARING_HALF_LIFE_PERIODS, SCALE_HALF_LIFE_PERIODS)]
+    steps = gamma * np.minimum(1.0, FULL_STEP_HORIZON / np.arange(1.0, horizon + 1.0))
+    return np.concatenate([packed, kept, coverage, steps])
 
 
 def new_calibration(lower: NDArray, upper: NDArray, scale: NDArray, smearing: NDArray) -> State:
@@ -94,7 +118,7 @@ def error_priors(
 @numba.njit(cache=True)
 def calibrate(
     clock: NDArray, learned: NDArray, ring: NDArray,
-    y: NDArray, z: NDArray, forecasts: NDArray, rates: NDArray, packed: NDArray, out: NDArray,
+    y: NDArray, z: NDArray, forecasts: NDArray, constants: NDArray, out: NDArray,
 ) -> None:  # fmt: skip
     """Learns from each new value, then maps the forecasts made at it to units of the series.
 
@@ -102,14 +126,12 @@ def calibrate(
         clock, learned, ring: the state of `new_calibration`, changed in place.
         y: new values, shape [n]; z: the same on the standardised scale, shape [n].
         forecasts: the model's z forecasts after each of them, shape [n, H].
-        rates: step of the quantile tracker in units of the mean absolute error, share of the smearing sums and of the
-            error scale that is kept per slot, and the levels as fractions, shape [3 + L].
-        packed: the transform.
+        constants: of `calibration_constants`.
         out: receives mean, median, lower and upper bounds, shape [n, 2 + 2L, H].
     """
-    horizon, levels = ring.shape[0], rates.shape[0] - 3
+    horizon, levels = ring.shape[0], ring.shape[2] // 2
     # The transform by number: the compiler cannot know that writing a bound leaves the array alone.
-    transform = unpack(packed)
+    transform, rates = unpack(constants), constants[TRANSFORM_SIZE:]
     for i in range(y.shape[0]):
         slot = clock[0] % horizon
         _learn(learned, ring[slot, : min(clock[0], horizon)], y[i], z[i], rates, transform)
@@ -131,8 +153,8 @@ def calibrate(
 @numba.njit(cache=True)
 def _learn(learned: NDArray, due: NDArray, y: float, z: float, rates: NDArray, transform: Any) -> None:
     """Takes in a value and what was issued for it, shape [ahead, 1 + 2L]."""
-    gamma, retention, scale_retention, coverage = rates[0], rates[1], rates[2], rates[3:]
-    levels, ahead = coverage.shape[0], due.shape[0]
+    levels, ahead = due.shape[1] // 2, due.shape[0]
+    retention, scale_retention, coverage, step = rates[0], rates[1], rates[2 : 2 + levels], rates[2 + levels :]
     log, unit, centre = transform[0], transform[1], transform[2]
     scale, came, said = learned[0], learned[1], learned[2]
     for k in range(ahead):
@@ -145,9 +167,8 @@ def _learn(learned: NDArray, due: NDArray, y: float, z: float, rates: NDArray, t
     for j in range(levels):
         lower, upper, tail = learned[3 + j], learned[3 + levels + j], 0.5 * (1.0 - coverage[j])
         for k in range(ahead):
-            step = gamma * min(1.0, FULL_STEP_HORIZON / (k + 1.0))
-            lower[k] += step * ((1.0 if z < due[k, 1 + j] else 0.0) - tail)
-            upper[k] += step * ((1.0 if z > due[k, 1 + levels + j] else 0.0) - tail)
+            lower[k] += step[k] * ((1.0 if z < due[k, 1 + j] else 0.0) - tail)
+            upper[k] += step[k] * ((1.0 if z > due[k, 1 + levels + j] else 0.0) - tail)
 
 
 @numba.njit(cache=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 KINDS = ("auto", "identity", "log1p")
+SIZE = 8  # of a packed transform
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _is_skewed(y: NDArray[np.float64]) -> bool:
 
 @numba.njit(cache=True)
 def forward(y: NDArray[np.float64], packed: NDArray[np.float64], z: NDArray[np.float64]) -> None:
-    """Writes values of a series on the standardised scale into z, shape [T]; `packed` as from `Transform.packed`."""
+    """Writes values of a series on the standardised scale into z, shape [T]; `packed` starts as `Transform.packed`."""
     for i in range(y.shape[0]):
         g = y[i]
         if packed[0] > 0.5:
@@ -124,7 +125,7 @@ def inverse(z: float, packed: NDArray[np.float64]) -> float:
 
 @numba.njit(cache=True)
 def unpack(packed: NDArray[np.float64]) -> tuple[bool, float, float, float, float, float, float]:
-    """What `back` takes: log, unit, centre, spread, lowest, highest, floor."""
+    """What `back` takes (log, unit, centre, spread, lowest, highest, floor) from the start of an array."""
     return packed[0] > 0.5, packed[1], packed[2], packed[3], packed[4], packed[5], packed[7]
 
 
