@@ -17,7 +17,10 @@ from psgym.predictors.state import State
 
 # For series too short to estimate them: a level and a day that move slowly, a week that moves fast.
 STEADY = (0.05, 0.05, 0.3, 0.8)
-CORRECTION_HALF_LIFE, CORRECTION_PRIOR = 7.0, 2.5  # in periods of the shortest season
+# In periods of the shortest season.
+CORRECTION_HALF_LIFE, CORRECTION_PRIOR = 7.0, 2.5
+MIXTURE_HALF_LIFE = 20.0
+MIXTURE_RATE = 0.5
 
 
 def default_experts(seed: int = 0, season: Sequence[int] = (24, 168), **shared: Any) -> dict[str, Forecaster]:
@@ -43,8 +46,10 @@ class Hybrid(Forecaster):
     ARIMA, GRU and the naive forecast of the longest season enter twice: as they are, and with the recent mean of their
     errors added, which follows a shift of the level. The weight of an expert at a horizon is a power of the inverse of
     its mean absolute error at that horizon, over forecasts whose target has been observed, with exponential forgetting;
-    the power grows with the square root of the number of errors that the mean holds. The guards cost nothing while the
-    models are good and take over when the series leaves what they were fitted on.
+    the power grows with the square root of the number of errors that the mean holds. A mixture of all, whose shares
+    follow the gradient of its own error instead, is ranked among them: experts that are no better alone may still
+    cancel each other's errors. The guards cost nothing while the models are good and take over when the series leaves
+    what they were fitted on.
 
     Args:
         experts: forecasters by name; None is the list above with their defaults and this seed.
@@ -58,7 +63,7 @@ class Hybrid(Forecaster):
 
     Attributes:
         experts_: the fitted experts by name.
-        weights_: current weights by name, each of shape [horizon].
+        weights_: current weights by name, each of shape [horizon], with what each has through the mixture.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Hybrid(Forecaster):
         experts: Mapping[str, Forecaster] | None = None,
         experts_fitted: bool = False,
         corrected: Sequence[str] | None = None,
-        sharpness: float = 1.25,
+        sharpness: float = 1.5,
         half_life: float = 2.5,
         seed: int = 0,
         season: Sequence[int] = (24, 168),
@@ -87,7 +92,9 @@ class Hybrid(Forecaster):
     def weights_(self) -> dict[str, NDArray[np.float64]]:
         """Current weight of each expert per horizon, shape [horizon]."""
         self._require_fitted()
-        return {name: row.copy() for name, row in zip(self._names(), self._state["weights"], strict=True)}
+        *alone, mixture = self._state["weights"]
+        rows = np.array(alone) + mixture * self._state["shares"]
+        return dict(zip(self._names(), rows, strict=True))
 
     def _names(self) -> list[str]:
         return [*self.experts_, *(f"{name}_corrected" for name in self._corrected())]
@@ -115,7 +122,7 @@ class Hybrid(Forecaster):
                 f"corrected={self.corrected}: no expert {sorted(unknown)[0]!r} among {list(self.experts_)}"
             )
         # What the experts were worth on the fitted part, counted as one half-life, is where weights start.
-        self.prior_errors_ = np.zeros((len(self._names()) + 1, self.horizon))
+        self.prior_errors_ = np.zeros((len(self._names()) + 2, self.horizon))
         state = self._new_state()
         self._advance(state, z, y, np.empty((len(z), self.horizon)))
         count = np.maximum(state["errors"][-1], 1e-12)
@@ -128,9 +135,11 @@ class Hybrid(Forecaster):
         count, corrected = len(self._names()), len(self._corrected())
         return {
             "clock": np.zeros(1, np.int64),
-            "ring": np.zeros((self.horizon, count, self.horizon)),
+            "ring": np.zeros((self.horizon, count + 1, self.horizon)),
             "errors": self.prior_errors_.copy(),
-            "weights": np.full((count, self.horizon), 1.0 / count),
+            "weights": np.full((count + 1, self.horizon), 1.0 / (count + 1)),
+            "regrets": np.zeros((2, count, self.horizon)),
+            "shares": np.full((count, self.horizon), 1.0 / count),
             "correction_ring": np.zeros((self.horizon, corrected, self.horizon)),
             "correction_sums": np.zeros((corrected + 1, self.horizon)),
             "experts": {name: self._expert_state(expert) for name, expert in self.experts_.items()},
@@ -158,14 +167,15 @@ class Hybrid(Forecaster):
                 expert._advance(state["experts"][name], z, y, row)
         period = self.season_[0] if self.season_ else 24
         retention = 0.5 ** (1.0 / self._half_life_slots())
+        mixture_retention = 0.5 ** (1.0 / (MIXTURE_HALF_LIFE * period))
         raw = tables[[names.index(name) for name in self._corrected()]]
         correct_intercepts(
             state["clock"], state["correction_ring"], state["correction_sums"], z, raw,
             0.5 ** (1.0 / (CORRECTION_HALF_LIFE * period)), CORRECTION_PRIOR * period, tables[len(names) :],
         )  # fmt: skip
         combine(
-            state["clock"], state["ring"], state["errors"], state["weights"],
-            y, tables, self.transform_.packed, self.sharpness, retention, out,
+            state["clock"], state["ring"], state["errors"], state["weights"], state["regrets"], state["shares"],
+            y, tables, self.transform_.packed, self.sharpness, retention, MIXTURE_RATE, mixture_retention, out,
         )  # fmt: skip
 
     def _get_learned(self) -> State:

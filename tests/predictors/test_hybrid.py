@@ -16,30 +16,51 @@ SHARED: dict[str, Any] = {"season": (8, 56), "horizon": 6}
 PLAIN = Transform(False, 1.0, 0.0, 1.0, -1e9, 1e9, -np.inf, -np.inf).packed
 
 
-def weigh(experts: np.ndarray, y: np.ndarray, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
-    """Combined forecasts [n, H] and final weights [K, H] of expert tables [K, n, H]."""
+RETENTION, MIXTURE_RETENTION, RATE = 0.99, 0.98, 0.5
+
+
+def weigh(experts: np.ndarray, y: np.ndarray, sharpness: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Combined forecasts [n, H], final weights [K + 1, H] and final shares [K, H] of expert tables [K, n, H]."""
     count, n, ahead = experts.shape
-    weights, out = np.zeros((count, ahead)), np.empty((n, ahead))
-    ring, errors = np.zeros((ahead, count, ahead)), np.zeros((count + 1, ahead))
-    combine(np.zeros(1, np.int64), ring, errors, weights, y, experts, PLAIN, sharpness, 0.99, out)
-    return out, weights
+    weights, shares, out = np.zeros((count + 1, ahead)), np.zeros((count, ahead)), np.empty((n, ahead))
+    ring, errors = np.zeros((ahead, count + 1, ahead)), np.zeros((count + 2, ahead))
+    regrets = np.zeros((2, count, ahead))
+    combine(
+        np.zeros(1, np.int64), ring, errors, weights, regrets, shares, y, experts, PLAIN,
+        sharpness, RETENTION, RATE, MIXTURE_RETENTION, out,
+    )  # fmt: skip
+    return out, weights, shares
 
 
-def test_weights_are_the_formula() -> None:
-    y = np.zeros(40)
-    experts = np.stack([np.full((40, 3), 1.0), np.full((40, 3), 2.0)])
-    out, weights = weigh(experts, y)
-    for k in range(3):
-        count = (1.0 - 0.99 ** (39 - k)) / 0.01  # errors in the mean, with their weights
-        np.testing.assert_allclose(weights[0, k], 1.0 / (1.0 + 0.5 ** (2.0 * np.sqrt(count))))
-    np.testing.assert_allclose(weights.sum(axis=0), 1.0)
-    np.testing.assert_allclose(out[-1], weights[0] + 2.0 * weights[1])
+def test_weights_and_shares_are_the_formula() -> None:
+    """One horizon at a time, from every error that is known, without recursions."""
+    rng, sharpness = np.random.default_rng(0), 1.5
+    experts, y = rng.normal(size=(3, 40, 4)), rng.normal(size=40)
+    out, weights, shares = weigh(experts, y, sharpness)
+    for h in range(1, 5):
+        mixture = np.empty(40)
+        for t in range(40):
+            made, age = np.arange(0, t - h + 1), np.arange(t - h, -1, -1)  # forecasts whose target has been observed
+            forecasts, mixed, truth = experts[:, made, h - 1], mixture[made], y[made + h]
+            gradient = np.sign(truth - mixed) * (forecasts - mixed)
+            spread = np.sqrt((gradient**2 * MIXTURE_RETENTION**age).sum(axis=1))
+            regret = (gradient * MIXTURE_RETENTION**age).sum(axis=1)
+            share = np.exp(RATE * regret / spread) if len(made) else np.ones(3)
+            share /= share.sum()
+            mixture[t] = share @ experts[:, t, h - 1]
+            error = (np.abs(truth - np.vstack([forecasts, mixed])) * RETENTION**age).sum(axis=1)
+            power = sharpness * np.sqrt((RETENTION**age).sum())
+            weight = error**-power if len(made) else np.ones(4)
+            weight /= weight.sum()
+            assert out[t, h - 1] == pytest.approx(weight[:3] @ experts[:, t, h - 1] + weight[3] * mixture[t])
+        np.testing.assert_allclose(weights[:, h - 1], weight)
+        np.testing.assert_allclose(shares[:, h - 1], share)
 
 
 def test_an_error_counts_when_it_is_realised() -> None:
     y = np.zeros(10)
     experts = np.stack([np.full((10, 3), 1.0), np.full((10, 3), 2.0)])
-    out, _ = weigh(experts, y)
+    out, *_ = weigh(experts, y)
     # At t = 2 forecasts one and two slots ahead have been judged, none three slots ahead.
     assert out[2, 0] < 1.2
     assert out[2, 1] < 1.3
@@ -48,9 +69,23 @@ def test_an_error_counts_when_it_is_realised() -> None:
 
 
 def test_perfect_experts_share() -> None:
-    out, weights = weigh(np.zeros((3, 20, 2)), np.zeros(20))
-    np.testing.assert_allclose(weights, 1.0 / 3.0)
+    out, weights, shares = weigh(np.zeros((3, 20, 2)), np.zeros(20))
+    np.testing.assert_allclose(weights, 0.25)
+    np.testing.assert_allclose(shares, 1.0 / 3.0)
     assert (out == 0.0).all()
+
+
+def test_errors_that_cancel_out_are_mixed() -> None:
+    """A ranking cannot tell two experts apart that miss to opposite sides; their mixture does better than both."""
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=600)
+    miss = rng.exponential(size=(600, 1))
+    truth = np.append(y[1:], 0.0)[:, None]
+    experts = np.stack([truth + miss, truth - miss, truth + 3.0 * miss])
+    out, weights, shares = weigh(experts, y)
+    assert np.abs(out[300:-1] - truth[300:-1]).mean() < 0.1 * miss.mean()
+    assert weights[3, 0] > 0.9
+    assert shares[1, 0] > 0.5  # the only one that misses below
 
 
 def test_an_intercept_correction_removes_a_shift() -> None:
