@@ -22,7 +22,7 @@ from psgym.envs.traces import Traffic
 from psgym.envs.traffic import SyntheticTraffic
 from psgym.predictors import ARIMA, GRU, Forecaster, Hybrid, save_forecaster
 
-VERSION = 2
+VERSION = 3
 """Of what is fitted and how; a change makes the kept files useless."""
 MOST_TRAINING_DAYS = 42
 """Newest days of the training part of a trace that are fitted: six weeks."""

@@ -1,12 +1,13 @@
-"""Compares the forecast-driven capacity rule with the reactive one on real traces, both tuned on validation days.
+"""Compares the forecast-driven capacity rule with the reactive one on real traces, both tuned on earlier days.
 
     python benchmarks/capacity_policies.py --data TRACES --out benchmarks/results/capacity_policies.json
 
-`psgym/Capacity-v0`, preset `small`. The reactive rule takes the headroom of least total cost on validation days. The
-planner has two settings: its quantile, and the price of a node-hour, in multiples of the true one, at which it plans
-what a job requests. Of those that on the same days need fewer node-hours than the tuned reactive rule, by two standard
-errors, it takes the one that needs the most: node-hours are known well, and more nodes seldom lengthen completion. All
-costs are told at the true price. Test days are run once, after that. Intervals resample calendar days. Results are kept
+`psgym/Capacity-v0`, preset `small`. Days of the training and of the validation part, as many of each, choose: one part
+alone may be busier than the days to come. The reactive rule takes the headroom of least total cost on them. The planner
+has two settings: its quantile, and the price of a node-hour, in multiples of the true one, at which it plans what a job
+requests. Of those that on the same days need fewer node-hours than the tuned reactive rule, by two standard errors, it
+takes the one that needs the most: node-hours are known well, and more nodes seldom lengthen completion. All costs are
+told at the true price. Test days are run once, after that. Intervals resample calendar days. Results are kept
 trace by trace; what the output holds is not measured again.
 
 With --repeat SEED, test days of another seed are run with what was chosen before, nothing being chosen anew.
@@ -27,9 +28,11 @@ from numpy.typing import NDArray
 from psgym.agents.evaluation import Days, make_days, run_policy
 from psgym.agents.fitted import forecaster_for
 from psgym.agents.policies import make_policy
+from psgym.agents.seeds import Part
 from psgym.agents.statistics import paired_difference
 
 VIEW = "psgym/Capacity-v0"
+TUNING_PARTS: tuple[Part, ...] = ("train", "validation")
 TRACES = {
     "wikipedia": ("wikipedia_1h_2018_2019.csv.gz", None),
     "venus": ("helios_venus_10min_2020AprJul.csv.gz", "submit_gpu_job"),
@@ -77,18 +80,23 @@ def saved(run: Metrics, base: Metrics) -> float:
     return float(fewer.mean() - 2.0 * fewer.std(ddof=1) / math.sqrt(len(fewer)))
 
 
+def play_all(parts: Sequence[Days], name: str, price: float = 1.0, **changes: Any) -> Metrics:
+    """As `play`, on the days of several parts, one after the other."""
+    runs = [play(days, name, price, **changes) for days in parts]
+    return {metric: np.concatenate([run[metric] for run in runs]) for metric in runs[0]}
+
+
 def measure(
-    path: Path, column: str | None, validation_days: int, test_days: int, seed: int, forecasts: Sequence[str]
+    path: Path, column: str | None, tuning_days: int, test_days: int, seed: int, forecasts: Sequence[str]
 ) -> dict[str, Any]:
-    """Tunes on validation days, then runs the test days."""
-    arguments: dict[str, Any] = {"traffic": str(path), "traffic_column": column}
-    validation = make_days(VIEW, "validation", seed, validation_days, **arguments)
-    test = make_days(VIEW, "test", seed, test_days, **(arguments | {"traffic": validation.traffic}))
-    reactive = {headroom: play(validation, "reactive", reactive_headroom=headroom) for headroom in HEADROOMS}
+    """Tunes on days of the training and of the validation part, then runs the test days."""
+    test = make_days(VIEW, "test", seed, test_days, traffic=str(path), traffic_column=column)
+    earlier = [make_days(VIEW, part, seed, tuning_days, traffic=test.traffic) for part in TUNING_PARTS]
+    reactive = {headroom: play_all(earlier, "reactive", reactive_headroom=headroom) for headroom in HEADROOMS}
     headroom = min(HEADROOMS, key=lambda h: reactive[h]["total_cost"].mean())
     source = forecaster_for(forecasts[0], test.config, test.traffic)
     planned = {
-        plan: play(validation, forecasts[0], plan[0], forecaster=source, forecast_quantile=plan[1]) for plan in PLANS
+        plan: play_all(earlier, forecasts[0], plan[0], forecaster=source, forecast_quantile=plan[1]) for plan in PLANS
     }
     thrifty = [plan for plan in PLANS if saved(planned[plan], reactive[headroom]) > 0.0] or PLANS[:1]
     price, quantile = max(thrifty, key=lambda plan: planned[plan]["node_hours"].mean())
@@ -97,7 +105,7 @@ def measure(
         "reactive": {f"{h:g}": means(run) for h, run in reactive.items()},
         "planned": {f"{p:g}, {q:g}": means(run) for (p, q), run in planned.items()},
     }
-    return {"validation_days": validation_days, "validation": tuning} | chosen | run_test(test, chosen, forecasts)
+    return {"tuning_days": 2 * tuning_days, "tuning": tuning} | chosen | run_test(test, chosen, forecasts)
 
 
 def repeat(
@@ -157,7 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/capacity_policies.json"))
-    parser.add_argument("--validation-days", type=int, default=80)
+    parser.add_argument("--tuning-days", type=int, default=240, help="of each part")
     parser.add_argument("--test-days", type=int, default=700)
     parser.add_argument("--forecasts", nargs="*", default=FORECASTS, help="the first is also the one that is tuned")
     parser.add_argument("--seed", type=int, default=2, help="of the days")
@@ -171,7 +179,7 @@ def main() -> None:
         path = arguments.data / "forecast" / file
         if name not in results:
             results[name] = measure(
-                path, column, arguments.validation_days, arguments.test_days, arguments.seed, arguments.forecasts
+                path, column, arguments.tuning_days, arguments.test_days, arguments.seed, arguments.forecasts
             )
         repeated = results[name].setdefault("repeated", {})
         if arguments.repeat is not None and str(arguments.repeat) not in repeated:
