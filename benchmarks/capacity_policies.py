@@ -2,13 +2,14 @@
 
     python benchmarks/capacity_policies.py --data TRACES --out benchmarks/results/capacity_policies.json
 
-`psgym/Capacity-v0`, preset `small`. Days of the training and of the validation part, as many of each, choose: one part
-alone may be busier than the days to come. The reactive rule takes the headroom of least total cost on them. The planner
-has two settings: its quantile, and the price of a node-hour, in multiples of the true one, at which it plans what a job
-requests. Of those that on the same days need fewer node-hours than the tuned reactive rule, by two standard errors, it
-takes the one that needs the most: node-hours are known well, and more nodes seldom lengthen completion. All costs are
-told at the true price. Test days are run once, after that. Intervals resample calendar days. Results are kept
-trace by trace; what the output holds is not measured again.
+`psgym/Capacity-v0`, preset `small`. Days of the training and of the validation part, as many of each, choose: one
+part alone may be busier than the days to come. They are compared by logarithms, day by day, so that an overloaded day
+does not outweigh all the others. The reactive rule takes the headroom of least total cost. The planner has two
+settings: its quantile, and the price of a node-hour, in multiples of the true one, at which it plans what a job
+requests. Of those that need fewer node-hours than the tuned reactive rule, by two standard errors, it takes the one
+that needs the most: node-hours are known well, and more nodes seldom lengthen completion. All costs are told at the
+true price. Test days are run once, after that. Intervals resample calendar days. Results are kept trace by trace;
+what the output holds is not measured again.
 
 With --repeat SEED, test days of another seed are run with what was chosen before, nothing being chosen anew.
 """
@@ -75,9 +76,14 @@ def means(run: Metrics) -> dict[str, float]:
 
 
 def saved(run: Metrics, base: Metrics) -> float:
-    """Node-hours fewer than another run's, less two standard errors of the paired difference."""
-    fewer = base["node_hours"] - run["node_hours"]
+    """Mean logarithm of the node-hours saved against another run, less two standard errors."""
+    fewer = np.log(base["node_hours"] / run["node_hours"])
     return float(fewer.mean() - 2.0 * fewer.std(ddof=1) / math.sqrt(len(fewer)))
+
+
+def typical(run: Metrics, metric: str) -> float:
+    """Mean logarithm of a metric."""
+    return float(np.log(run[metric]).mean())
 
 
 def play_all(parts: Sequence[Days], name: str, price: float = 1.0, **changes: Any) -> Metrics:
@@ -93,13 +99,13 @@ def measure(
     test = make_days(VIEW, "test", seed, test_days, traffic=str(path), traffic_column=column)
     earlier = [make_days(VIEW, part, seed, tuning_days, traffic=test.traffic) for part in TUNING_PARTS]
     reactive = {headroom: play_all(earlier, "reactive", reactive_headroom=headroom) for headroom in HEADROOMS}
-    headroom = min(HEADROOMS, key=lambda h: reactive[h]["total_cost"].mean())
+    headroom = min(HEADROOMS, key=lambda h: typical(reactive[h], "total_cost"))
     source = forecaster_for(forecasts[0], test.config, test.traffic)
     planned = {
         plan: play_all(earlier, forecasts[0], plan[0], forecaster=source, forecast_quantile=plan[1]) for plan in PLANS
     }
     thrifty = [plan for plan in PLANS if saved(planned[plan], reactive[headroom]) > 0.0] or PLANS[:1]
-    price, quantile = max(thrifty, key=lambda plan: planned[plan]["node_hours"].mean())
+    price, quantile = max(thrifty, key=lambda plan: typical(planned[plan], "node_hours"))
     chosen = {"headroom": headroom, "price": price, "quantile": quantile}
     tuning = {
         "reactive": {f"{h:g}": means(run) for h, run in reactive.items()},

@@ -3,7 +3,8 @@
     python benchmarks/forecasting.py --data TRACES --out benchmarks/results/forecasting.json
 
 One resumable command: what the output file already holds is not measured again. `--data` is the folder that holds
-`forecast/` and `jobs/` (see docs/forecasting.md for the sources). Prints the summary at the end.
+`forecast/` and `jobs/` (see docs/forecasting.md for the sources); with `--clones` also the series of public_series.py.
+Prints the summary at the end.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from public_series import CHOSEN_ON, LOOKED_AT_ONCE
 
 from psgym.predictors import GRU, Hybrid, ResidualGRU, load_forecaster, save_forecaster
 from psgym.predictors.backtest import backtest, split_at
@@ -256,6 +258,7 @@ def main() -> None:
     """Reads the arguments, measures what is missing, prints the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
+    parser.add_argument("--clones", type=Path, help="folder with the clones that public_series.py names")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecasting.json"))
     parser.add_argument("--fits", type=Path, default=Path("benchmarks/results/fits"), help="where fits are kept")
     parser.add_argument("--only", nargs="*", help="names of series; all by default")
@@ -267,12 +270,22 @@ def main() -> None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(results, indent=None, separators=(",", ":")))
 
-    for name, (minutes, load) in series().items():
+    sources = [(name, minutes, load, arguments.data) for name, (minutes, load) in series().items()]
+    if arguments.clones:
+        public = CHOSEN_ON | LOOKED_AT_ONCE
+        sources += [(name, minutes, load, arguments.clones) for name, (minutes, load) in public.items()]
+    for name, minutes, load, folder in sources:
         if not arguments.only or name in arguments.only:
             done = results.setdefault(name, {})
-            measure(name, minutes, load(arguments.data), done, save, arguments.seeds, arguments.fits)
-    for title, held_out in (("Used while developing", False), ("Held out", True)):
-        chosen = {name: results[name] for name in series() if results.get(name) and (name in HELD_OUT) == held_out}
+            measure(name, minutes, load(folder), done, save, arguments.seeds, arguments.fits)
+    groups = {
+        "Used while developing": [name for name in series() if name not in HELD_OUT],
+        "Held out": HELD_OUT,
+        "Public series on which the mixture was chosen": CHOSEN_ON,
+        "Public series that were looked at once": LOOKED_AT_ONCE,
+    }
+    for title, names in groups.items():
+        chosen = {name: results[name] for name in names if results.get(name)}
         if chosen:
             print(f"\n{title}:\n\n{summary(chosen)}")
 
