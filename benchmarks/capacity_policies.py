@@ -40,11 +40,7 @@ TRACES = {
     "wc98": ("wc98_1min_1998.csv.gz", None),
 }
 HEADROOMS = (3.0, 4.0, 5.0, 6.0, 8.0)
-PLANS = (
-    *((price, 0.5) for price in (2.0, 1.4)),
-    *((1.0, quantile) for quantile in (0.5, 0.8, 0.95)),
-    *((price, quantile) for price in (0.7, 0.5) for quantile in (0.7, 0.95)),
-)
+PLANS = tuple((round(2.0 ** (step / 4.0), 2), quantile) for step in range(6, -5, -1) for quantile in (0.5, 0.8))
 """Prices and quantiles, the thriftiest first."""
 FORECASTS = ("hybrid", "oracle", "arima", "gru")
 METRICS = ("mean_completion_seconds", "node_hours", "total_cost")

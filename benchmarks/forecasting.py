@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from public_series import CHOSEN_ON, LOOKED_AT_ONCE
+from public_series import CHOSEN_ON, OTHERS
 
 from psgym.predictors import GRU, Hybrid, ResidualGRU, load_forecaster, save_forecaster
 from psgym.predictors.backtest import backtest, split_at
@@ -272,7 +272,7 @@ def main() -> None:
 
     sources = [(name, minutes, load, arguments.data) for name, (minutes, load) in series().items()]
     if arguments.clones:
-        public = CHOSEN_ON | LOOKED_AT_ONCE
+        public = CHOSEN_ON | OTHERS
         sources += [(name, minutes, load, arguments.clones) for name, (minutes, load) in public.items()]
     for name, minutes, load, folder in sources:
         if not arguments.only or name in arguments.only:
@@ -282,7 +282,7 @@ def main() -> None:
         "Used while developing": [name for name in series() if name not in HELD_OUT],
         "Held out": HELD_OUT,
         "Public series on which the mixture was chosen": CHOSEN_ON,
-        "Public series that were looked at once": LOOKED_AT_ONCE,
+        "Public series on which nothing was chosen": OTHERS,
     }
     for title, names in groups.items():
         chosen = {name: results[name] for name in names if results.get(name)}

@@ -6,7 +6,7 @@
 
 Tweets that mention a company, taxi rides of New York and requests to a load balancer (Numenta Anomaly Benchmark, Lavin
 and Ahmad 2015), requests to web sites of universities and of Madrid, and tweets per second. `CHOSEN_ON` are those on
-which the mixture and the sharpness of the hybrid were chosen; `LOOKED_AT_ONCE` those that were looked at after that.
+which the mixture and the sharpness of the hybrid were chosen; nothing was chosen on the `OTHERS`.
 """
 
 import csv
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Loader = Callable[[Path], NDArray[np.float64]]
 TWEETS_CHOSEN_ON = ("CRM", "CVS", "FB", "IBM", "AMZN")
-TWEETS_LOOKED_AT = ("KO", "PFE", "UPS", "AAPL", "GOOG")
+TWEETS_OTHERS = ("KO", "PFE", "UPS", "AAPL", "GOOG")
 MINUTES = (5, 15, 60)
 
 
@@ -71,12 +71,12 @@ CHOSEN_ON: dict[str, tuple[int, Loader]] = {
     **{f"twitter-{m}": (m, _tweets_per_second(m)) for m in MINUTES},
     **{f"{company}-{m}": (m, _tweets(company, m)) for company in TWEETS_CHOSEN_ON for m in MINUTES},
 }
-LOOKED_AT_ONCE: dict[str, tuple[int, Loader]] = {
+OTHERS: dict[str, tuple[int, Loader]] = {
     "saskatchewan-60": (60, _site("saskatchewan")),
     "saskatchewan-60-4w": (60, _site("saskatchewan", 60, 28)),
     "nyc-30": (30, _known("realKnownCause/nyc_taxi", 30)),
     "nyc-60": (60, _known("realKnownCause/nyc_taxi", 60)),
     "elb-5": (5, _known("realAWSCloudwatch/elb_request_count_8c0756", 5)),
     "elb-60": (60, _known("realAWSCloudwatch/elb_request_count_8c0756", 60)),
-    **{f"{company}-{m}": (m, _tweets(company, m)) for company in TWEETS_LOOKED_AT for m in MINUTES},
+    **{f"{company}-{m}": (m, _tweets(company, m)) for company in TWEETS_OTHERS for m in MINUTES},
 }
