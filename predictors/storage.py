@@ -17,7 +17,7 @@ from psgym.predictors.residual_gru import ResidualGRU
 from psgym.predictors.seasonal_ewma import SeasonalEWMA
 from psgym.predictors.state import State, flatten, subset
 
-FORMAT = 4  # 3 had no mixture in a hybrid, 2 kept the issued forecasts in another order, 1 bounds in units of the series
+FORMAT = 4  # 3 had no mixture in a hybrid, 2 other places of forecasts in its arrays, 1 bounds in units of the series
 CLASSES: dict[str, Callable[..., Forecaster]] = {
     kind.__name__: kind for kind in (ARIMA, EWMA, GRU, Hybrid, ResidualGRU, SeasonalEWMA, SeasonalNaive)
 }
