@@ -24,7 +24,7 @@ def flatten(state: State, prefix: str = "") -> dict[str, NDArray]:
 
 
 def fill(template: State, flat: dict[str, NDArray], prefix: str = "") -> State:
-    """The inverse of `flatten` for a state of the template's form; lengths of the first axis may differ.
+    """The inverse of `flatten` for a state of the template's form.
 
     Raises:
         ValueError: an array is missing or of another form.
@@ -35,7 +35,7 @@ def fill(template: State, flat: dict[str, NDArray], prefix: str = "") -> State:
             filled[name] = fill(value, flat, f"{prefix}{name}.")
             continue
         found = flat.get(prefix + name)
-        if found is None or found.dtype != value.dtype or found.shape[1:] != value.shape[1:]:
+        if found is None or found.dtype != value.dtype or found.shape != value.shape:
             raise ValueError(f"state: {prefix + name} is missing or not of the form {value.dtype}{value.shape}")
         filled[name] = found.copy()
     return filled
