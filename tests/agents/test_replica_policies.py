@@ -125,7 +125,7 @@ def test_the_search_is_its_definition(changes: dict[str, Any], fullness: float) 
     _, infos = env.reset(seed=6)
     states, rng, moves = env.simulation.states, np.random.default_rng(0), [0, 0, 0]
     for step in range(200):
-        numbers = {"target": rng.uniform(0.3, 0.9), "price": 10 ** rng.uniform(-4.0, -1.0), "fullness": fullness}
+        numbers = {"target": rng.uniform(0.3, 0.9), "price": 10 ** rng.uniform(-7.0, -1.0), "fullness": fullness}
         numbers |= {"memory": step % 3, "announced": rng.uniform()}
         weights = search_weights(numbers)
         rows = np.tile([weights.get(name, 0.0) for name in WEIGHTS], (4, 1))
