@@ -157,9 +157,6 @@ class Forecaster(ABC):
         """
         values = check_series(y, 0)
         self._require_fitted()
-        period = self.season_[0] if self.season_ else 24
-        packed = self.transform_.packed
-        self._constants = calibration_constants(packed, self.gamma, self._coverage, self.horizon, period)
         self._hold(self._new_state(), new_calibration(*self._priors), self._pass_over(np.zeros(1)))
         self._started = False
         self._observe(values)
@@ -281,6 +278,7 @@ class Forecaster(ABC):
         self.season_ = tuple(learned["season_"].tolist())
         self.transform_ = Transform.unpacked(learned["transform_"])
         self._priors = tuple(learned[f"prior_{name}"] for name in ("lower", "upper", "scale", "smearing"))
+        self._set_constants()
         self.refit(np.zeros(0))
 
     # Inner workings.
@@ -300,7 +298,13 @@ class Forecaster(ABC):
         self._learn(z, values)
         forecasts = self._table_on_scale(z, values)
         self._priors = error_priors(z, values, forecasts, self._coverage, transform.packed)
+        self._set_constants()
         return self.refit(values)
+
+    def _set_constants(self) -> None:
+        period = self.season_[0] if self.season_ else 24
+        packed = self.transform_.packed
+        self._constants = calibration_constants(packed, self.gamma, self._coverage, self.horizon, period)
 
     def _table_on_scale(self, z: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         forecasts = np.empty((len(z), self.horizon))
@@ -341,13 +345,16 @@ class Forecaster(ABC):
         return passed
 
     def _forecast(self, bands: NDArray[np.float64], h: int | None, level: Sequence[float] | None) -> Forecast:
-        levels = self.levels if level is None else tuple(level)
+        h = self._checked_horizon(h)
+        if level is None:
+            return Forecast(bands[..., :h].copy(), self.levels)
+        levels = tuple(level)
         unknown = [value for value in levels if value not in self.levels]
         if unknown:
             raise ValueError(f"level={unknown[0]!r} was not prepared for: levels={self.levels}")
         lows = [2 + self.levels.index(value) for value in levels]
         rows = [0, 1, *lows, *(len(self.levels) + row for row in lows)]
-        return Forecast(bands[..., rows, : self._checked_horizon(h)], levels)
+        return Forecast(bands[..., rows, :h], levels)
 
     def _checked_horizon(self, h: int | None) -> int:
         if h is None:
