@@ -32,7 +32,6 @@ from psgym.envs.cluster import batch, decide, slot
 
 STEPS, REPEATS = 300, 4
 INTERRUPTED_SECONDS = 20e-6
-PIECES = 100
 
 
 @intrinsic
@@ -145,12 +144,14 @@ def main() -> None:
     env: Any = gym.make_vec(view_id, copies, "vector_entry_point", preset="small")
     actions, slots = record_vector(env, STEPS)
     plain = min(replay_vector(env, actions) for _ in range(REPEATS))
-    timed, laps = Timed(), np.zeros((PIECES, 2), np.int64)
+    timed = Timed()
     growth = timed.kernel(decide._decide_allocation)
     one = timed.kernel(decide.decide, _decide_allocation=growth)
-    simulation.decide_batch = _with(timed.kernel(batch.decide_batch, decide=one), laps)  # type: ignore[assignment]
+    decided = timed.kernel(batch.decide_batch, decide=one)
     live, opened = timed.kernel(slot.live_slot), timed.kernel(slot.open_slot)
     advance = timed.kernel(batch.advance_batch, live_slot=live, open_slot=opened)
+    laps = np.zeros((len(timed.names) + 1, 2), np.int64)
+    simulation.decide_batch = _with(decided, laps)  # type: ignore[assignment]
     simulation.advance_batch = _with(advance, laps)  # type: ignore[assignment]
     rate, overhead = _calibrate(laps)
     best, least = laps.copy(), np.inf

@@ -3,7 +3,7 @@
     python benchmarks/forecasting.py --data TRACES --out benchmarks/results/forecasting.json
 
 One resumable command: what the output file already holds is not measured again. `--data` is the folder that holds
-`forecast/` and `jobs/` (see docs/forecasting.md for the sources); with `--clones` also the series of public_series.py.
+`forecast/`, `jobs/` and `access/` (see docs/traces.md); with `--clones` also the series of public_series.py.
 Prints the summary at the end.
 """
 
@@ -257,7 +257,7 @@ def _three(values: NDArray[np.float64]) -> str:
 def main() -> None:
     """Reads the arguments, measures what is missing, prints the summary."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with forecast/ and jobs/")
+    parser.add_argument("--data", type=Path, required=True, help="folder with forecast/, jobs/ and access/")
     parser.add_argument("--clones", type=Path, help="folder with the clones that public_series.py names")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/forecasting.json"))
     parser.add_argument("--fits", type=Path, default=Path("benchmarks/results/fits"), help="where fits are kept")

@@ -237,11 +237,13 @@ class Forecaster(ABC):
             ValueError: an array is missing, or its shape is not that of this forecaster.
         """
         self._require_fitted()
-        filled = fill({"model": self._new_state(), "calibration": new_calibration(*self._priors)}, state)
+        started = "forecast" in state
+        template: State = {"model": self._new_state(), "calibration": new_calibration(*self._priors)}
+        filled = fill(template | ({"forecast": self._newest} if started else {}), state)
         self._hold(filled["model"], filled["calibration"], self._slot)
-        self._started = "forecast" in state
-        if self._started:
-            self._newest[:] = state["forecast"]
+        self._started = started
+        if started:
+            self._newest[:] = filled["forecast"]
         return self
 
     def fork(self) -> Self:
@@ -301,10 +303,14 @@ class Forecaster(ABC):
         self._set_constants()
         return self.refit(values)
 
+    @property
+    def _period(self) -> int:
+        """The shortest season, in which half-lives are told; 24 slots without one."""
+        return self.season_[0] if self.season_ else 24
+
     def _set_constants(self) -> None:
-        period = self.season_[0] if self.season_ else 24
         packed = self.transform_.packed
-        self._constants = calibration_constants(packed, self.gamma, self._coverage, self.horizon, period)
+        self._constants = calibration_constants(packed, self.gamma, self._coverage, self.horizon, self._period)
 
     def _table_on_scale(self, z: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         forecasts = np.empty((len(z), self.horizon))

@@ -17,10 +17,9 @@ from psgym.predictors.state import State
 
 # For series too short to estimate them: a level and a day that move slowly, a week that moves fast.
 STEADY = (0.05, 0.05, 0.3, 0.8)
-# In periods of the shortest season.
-CORRECTION_HALF_LIFE, CORRECTION_PRIOR = 7.0, 2.5
-MIXTURE_HALF_LIFE = 20.0
-MIXTURE_RATE = 0.5
+CORRECTION_HALF_LIFE, CORRECTION_PRIOR = 7.0, 2.5  # in periods of the shortest season
+MIXTURE_HALF_LIFE = 20.0  # likewise
+MIXTURE_RATE = 0.5  # a regret of one standard deviation multiplies a share by exp(0.5)
 
 
 def default_experts(seed: int = 0, season: Sequence[int] = (24, 168), **shared: Any) -> dict[str, Forecaster]:
@@ -111,16 +110,10 @@ class Hybrid(Forecaster):
             self.experts_ = default_experts(self.seed, season=self.season_, **shared)
         else:
             self.experts_ = self.experts
-        for name, expert in self.experts_.items():
-            if expert.horizon != self.horizon:
-                raise ValueError(f"experts[{name!r}].horizon={expert.horizon} is not horizon={self.horizon}")
-            if not self.experts_fitted:
+        self._check_parts()
+        if not self.experts_fitted:
+            for expert in self.experts_.values():
                 expert._fit_on_scale(y, self.season_, self.transform_)
-        unknown = set(self.corrected or ()) - set(self.experts_)
-        if unknown:
-            raise ValueError(
-                f"corrected={self.corrected}: no expert {sorted(unknown)[0]!r} among {list(self.experts_)}"
-            )
         # What the experts were worth on the fitted part, counted as one half-life, is where weights start.
         self.prior_errors_ = np.zeros((len(self._names()) + 2, self.horizon))
         state = self._new_state()
@@ -128,8 +121,21 @@ class Hybrid(Forecaster):
         count = np.maximum(state["errors"][-1], 1e-12)
         self.prior_errors_ = state["errors"] * np.minimum(self._half_life_slots() / count, 1.0)
 
+    def _check_parts(self) -> None:
+        if not self.experts_:
+            raise ValueError("experts={}: at least one forecaster is needed")
+        for name, expert in self.experts_.items():
+            if expert.horizon != self.horizon:
+                raise ValueError(f"experts[{name!r}].horizon={expert.horizon} is not horizon={self.horizon}")
+        corrected = self._corrected()
+        for name in corrected:
+            if name not in self.experts_:
+                raise ValueError(f"corrected={self.corrected}: no expert {name!r} among {list(self.experts_)}")
+            if corrected.count(name) > 1:
+                raise ValueError(f"corrected={self.corrected} names {name!r} twice")
+
     def _half_life_slots(self) -> float:
-        return self.half_life * (self.season_[0] if self.season_ else 24)
+        return self.half_life * self._period
 
     def _new_state(self) -> State:
         count, corrected = len(self._names()), len(self._corrected())
@@ -159,13 +165,14 @@ class Hybrid(Forecaster):
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         names = list(self.experts_)
         tables = np.empty((len(self._names()), len(z), self.horizon))
-        for row, (name, expert) in zip(tables, self.experts_.items(), strict=False):
-            base = self._base_name(expert)
+        # What corrects another expert comes after it.
+        for name, expert in sorted(self.experts_.items(), key=lambda item: self._base_name(item[1]) is not None):
+            base, row = self._base_name(expert), tables[names.index(name)]
             if base is not None and isinstance(expert, ResidualGRU):
                 expert._correct(state["experts"][name], z, tables[names.index(base)], row)
             else:
                 expert._advance(state["experts"][name], z, y, row)
-        period = self.season_[0] if self.season_ else 24
+        period = self._period
         retention = 0.5 ** (1.0 / self._half_life_slots())
         mixture_retention = 0.5 ** (1.0 / (MIXTURE_HALF_LIFE * period))
         raw = tables[[names.index(name) for name in self._corrected()]]

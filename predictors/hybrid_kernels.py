@@ -63,11 +63,13 @@ def combine(
 
     where n is the weighted count of errors in the mean: the surer their ranking, the sharper the weights. These weights
     ask who is best alone. The mixture, which is ranked as one more expert, asks who would have made it better: where m
-    is what it forecast, f_k what expert k did and y what came, the gradient of its absolute error sums to
+    is what it forecast, f_k what expert k did and y what came, the gradient of its absolute error, as if forecasts were
+    mixed in units of the series, sums to
 
-        R_k[h] = sum sign(y - m) (f_k - m),    V_k[h] = sum (f_k - m)^2,    share_k[h] ~ exp(rate R_k / sqrt(V_k))
+        R_k[h] = sum +-(f_k - m),    V_k[h] = sum (f_k - m)^2,    share_k[h] ~ exp(rate R_k / sqrt(V_k))
 
-    with forgetting, an exponentially weighted average whose rate is each expert's own (after Wintenberger 2017).
+    with plus where y > m, and with forgetting: an exponentially weighted average whose rate is each expert's own (after
+    Wintenberger 2017).
 
     Args:
         clock: values seen so far, shape [1].

@@ -108,11 +108,12 @@ def test_a_state_round_trips(fitted: Forecaster, series: Array) -> None:
         back.update(series[270:300]).predict().mean, ahead.update(series[270:300]).predict().mean
     )
     state = ahead.get_state()
-    shorter = {name: array[:-1] if name == "calibration.learned" else array for name, array in state.items()}
     missing = {name: array for name, array in state.items() if name != "calibration.learned"}
-    for broken in (shorter, missing):
-        with pytest.raises(ValueError, match=r"calibration\.learned is missing or not of the form"):
-            fitted.fork().set_state(broken)
+    with pytest.raises(ValueError, match=r"calibration\.learned is missing or not of the form"):
+        fitted.fork().set_state(missing)
+    for name in ("calibration.learned", "forecast"):
+        with pytest.raises(ValueError, match=f"{name} is missing or not of the form"):
+            fitted.fork().set_state(state | {name: state[name][:-1]})
 
 
 def test_a_file_round_trips(fitted: Forecaster, series: Array, tmp_path: Path) -> None:

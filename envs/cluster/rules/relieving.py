@@ -54,7 +54,7 @@ causes at its source and target. ``add_price`` and ``drop_price`` are logarithms
 for each copy's size over what a server delivers in 5 minutes (a copy costs bandwidth now, a drop costs it when the copy
 is missed), and move by ``price_loaded`` as the target does. ``recent`` is what a move of a dataset that has just
 changed must bring beyond that; it fades within `RECENT_SECONDS`. Above ``fullness``, a share of all disks, the copy
-that is missed least is dropped.
+that is missed least is dropped, unless that costs more than the price of a drop whatever its size.
 """
 LEARNED = tuple(name for name in WEIGHTS if name != "heat_medium")
 """Names of those that are learned: of heat, two half-lives, whose difference tells what rises."""
