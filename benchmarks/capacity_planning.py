@@ -13,13 +13,13 @@ import argparse
 import csv
 import gzip
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from forecasting import HELD_OUT, PHILLY, _minute, count_rows, fitted_hybrid, read_minutes, series
+from forecasting import HELD_OUT, PHILLY, count_rows, fitted_hybrid, read_minutes, series
 from numpy.typing import NDArray
+from public_series import slot_sums
 
 from psgym.predictors.backtest import split_at
 from psgym.predictors.capacity import CapacityPlanner
@@ -32,14 +32,11 @@ def load(root: Path) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]
     """Jobs and GPUs per hour of each trace."""
     venus = root / "forecast/helios_venus_10min_2020AprJul.csv.gz"
     philly = root / PHILLY
-    gpus: Counter[int] = Counter()
     with gzip.open(philly, "rt", newline="") as file:
-        for row in csv.DictReader(file):
-            gpus[_minute(row["submit_time"]) // 60] += int(row["num_gpus"])
-    hours = range(min(gpus), max(gpus) + 1)
+        gpus = slot_sums(((row["submit_time"], float(row["num_gpus"])) for row in csv.DictReader(file)), 60)
     return {
         "venus": (read_minutes(venus, 60, "submit_gpu_job"), read_minutes(venus, 60, "submit_gpu_num")),
-        "philly": (count_rows(philly, 60, "submit_time"), np.array([gpus[hour] for hour in hours], np.float64)),
+        "philly": (count_rows(philly, 60, "submit_time"), gpus),
     }
 
 

@@ -12,14 +12,13 @@ import csv
 import gzip
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from public_series import CHOSEN_ON, OTHERS
+from public_series import CHOSEN_ON, OTHERS, slot_sums
 
 from psgym.predictors import GRU, Hybrid, ResidualGRU, load_forecaster, save_forecaster
 from psgym.predictors.backtest import backtest, split_at
@@ -35,26 +34,19 @@ Loader = Callable[[Path], NDArray[np.float64]]
 
 def read_minutes(path: Path, minutes: int, column: str = "value", segment: str | None = None) -> NDArray[np.float64]:
     """Sums of a regular or gapped CSV per slot of some minutes; empty slots are 0."""
-    totals: Counter[int] = Counter()
     with gzip.open(path, "rt", newline="") as file:
-        for row in csv.DictReader(file):
-            if segment is None or (row["segment"] == segment and row["outage"] == "0"):
-                totals[_minute(row["timestamp"]) // minutes] += float(row[column] or 0.0)
-    first, last = min(totals), max(totals)
-    return np.array([totals[slot] for slot in range(first, last + 1)], np.float64)
+        rows = (
+            (row["timestamp"], float(row[column] or 0.0))
+            for row in csv.DictReader(file)
+            if segment is None or (row["segment"] == segment and row["outage"] == "0")
+        )
+        return slot_sums(rows, minutes)
 
 
 def count_rows(path: Path, minutes: int, column: str) -> NDArray[np.float64]:
     """Rows of a CSV, such as jobs or requests, per slot of some minutes; the column holds their times."""
-    counts: Counter[int] = Counter()
     with gzip.open(path, "rt", newline="") as file:
-        for row in csv.DictReader(file):
-            counts[_minute(row[column]) // minutes] += 1
-    return np.array([counts[slot] for slot in range(min(counts), max(counts) + 1)], np.float64)
-
-
-def _minute(stamp: str) -> int:
-    return int(np.datetime64(stamp.replace(" ", "T"), "m").astype(np.int64))
+        return slot_sums(((row[column], 1.0) for row in csv.DictReader(file)), minutes)
 
 
 def series() -> dict[str, tuple[int, Loader]]:

@@ -12,7 +12,7 @@ which the mixture and the sharpness of the hybrid were chosen; nothing was chose
 import csv
 import tarfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,25 @@ TWEETS_OTHERS = ("KO", "PFE", "UPS", "AAPL", "GOOG")
 MINUTES = (5, 15, 60)
 
 
-def read_sums(path: Path, minutes: int) -> NDArray[np.float64]:
-    """Sums of a CSV of times and values per slot of some minutes; empty slots are 0."""
+def minute_of(stamp: str) -> int:
+    """Minutes since 1970 of a time such as ``2018-05-01 00:00:00``."""
+    return int(np.datetime64(stamp.replace(" ", "T"), "m").astype(np.int64))
+
+
+def slot_sums(rows: Iterable[tuple[str, float]], minutes: int) -> NDArray[np.float64]:
+    """Sums of times and values per slot of some minutes; empty slots are 0."""
     totals: Counter[int] = Counter()
+    for stamp, value in rows:
+        totals[minute_of(stamp) // minutes] += value
+    return np.array([totals[slot] for slot in range(min(totals), max(totals) + 1)], np.float64)
+
+
+def read_sums(path: Path, minutes: int) -> NDArray[np.float64]:
+    """Sums of a CSV of times and values."""
     with path.open(newline="") as file:
         rows = csv.reader(file)
         next(rows)
-        for stamp, value in rows:
-            minute = int(np.datetime64(stamp.replace(" ", "T"), "m").astype(np.int64))
-            totals[minute // minutes] += float(value)
-    return np.array([totals[slot] for slot in range(min(totals), max(totals) + 1)], np.float64)
+        return slot_sums(((stamp, float(value)) for stamp, value in rows), minutes)
 
 
 def _tweets(company: str, minutes: int) -> Loader:
