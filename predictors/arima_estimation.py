@@ -136,7 +136,7 @@ def new_state(models: list[Model], horizon: int) -> State:
     buffers = np.zeros((2, len(models), reach + horizon + BLOCK))
     for m, model in enumerate(models):
         buffers[0, m, :reach] = model.history(reach)
-    return {"clock": np.array([0, reach - 1, *(model.order.burn for model in models)], np.int64), "buffers": buffers}
+    return {"clock": np.array([0, reach - 1], np.int64), "buffers": buffers}
 
 
 def tail_errors(model: Model, z: NDArray[np.float64], split: int, horizon: int) -> NDArray[np.float64]:

@@ -75,8 +75,7 @@ def advance_arima(
     The arrays are few because passing one costs as much as a hundred additions.
 
     Args:
-        clock: values seen so far, index of the newest in the buffers, and how many first errors of each model are
-            taken as 0, shape [2 + M].
+        clock: values seen so far, and index of the newest in the buffers, shape [2].
         buffers: the deseasonalised series and the one-step errors, shape [2, M, capacity].
         lags, coefficients: expanded polynomials of the autoregressive and of the moving-average side, the longest lag
             first and zeros after the shortest, shape [2, M, K].
@@ -108,7 +107,7 @@ def advance_arima(
                 if k == 0:
                     values[t] = z[i] - profile[m, phase]
                     # What was assumed before the first value must not linger as a surprise.
-                    errors[t] = values[t] - forecast if clock[0] >= clock[2 + m] else 0.0
+                    errors[t] = values[t] - forecast if clock[0] >= lags[0, m, 0] else 0.0
                 else:
                     values[t] = forecast
                     out[i, k - 1] += (forecast + profile[m, phase]) / models

@@ -201,7 +201,8 @@ class Forecaster(ABC):
             raise ValueError("no value has been observed yet: call update first")
         if h is None and level is None:
             return Forecast(self._newest.copy(), self.levels)
-        return self._forecast(self._newest, h, level)
+        rows, levels = self._rows(level)
+        return Forecast(self._newest[rows, : self._checked_horizon(h)].copy(), levels)
 
     def table(self, y: ArrayLike, h: int | None = None) -> NDArray[np.float64]:
         """All rolling mean forecasts of a series; the forecaster's own state is left alone.
@@ -219,8 +220,10 @@ class Forecaster(ABC):
         """As `table`, with medians and bounds: arrays of shapes [T, h] and [T, levels, h]."""
         values = check_series(y, 0)
         self._require_fitted()
+        rows, levels = self._rows(level)
+        h = self._checked_horizon(h)
         passed = self._run(self._pass_over(values), self._new_state(), new_calibration(*self._priors))
-        return self._forecast(passed.bands, h, level)
+        return Forecast(passed.bands[:, rows, :h], levels)
 
     def get_state(self) -> State:
         """A copy of all that `update` moves, as a flat mapping of arrays."""
@@ -350,17 +353,15 @@ class Forecaster(ABC):
         )
         return passed
 
-    def _forecast(self, bands: NDArray[np.float64], h: int | None, level: Sequence[float] | None) -> Forecast:
-        h = self._checked_horizon(h)
+    def _rows(self, level: Sequence[float] | None) -> tuple[slice | list[int], tuple[float, ...]]:
+        """Rows of `Forecast.bands` for the asked levels, and these levels."""
         if level is None:
-            return Forecast(bands[..., :h].copy(), self.levels)
-        levels = tuple(level)
-        unknown = [value for value in levels if value not in self.levels]
+            return slice(None), self.levels
+        unknown = [value for value in level if value not in self.levels]
         if unknown:
             raise ValueError(f"level={unknown[0]!r} was not prepared for: levels={self.levels}")
-        lows = [2 + self.levels.index(value) for value in levels]
-        rows = [0, 1, *lows, *(len(self.levels) + row for row in lows)]
-        return Forecast(bands[..., rows, :h], levels)
+        lows = [2 + self.levels.index(value) for value in level]
+        return [0, 1, *lows, *(len(self.levels) + row for row in lows)], tuple(level)
 
     def _checked_horizon(self, h: int | None) -> int:
         if h is None:

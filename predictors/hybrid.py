@@ -124,9 +124,13 @@ class Hybrid(Forecaster):
     def _check_parts(self) -> None:
         if not self.experts_:
             raise ValueError("experts={}: at least one forecaster is needed")
+        names = list(self.experts_)
         for name, expert in self.experts_.items():
             if expert.horizon != self.horizon:
                 raise ValueError(f"experts[{name!r}].horizon={expert.horizon} is not horizon={self.horizon}")
+            base = self._base_name(expert)
+            if base is not None and names.index(base) > names.index(name):
+                raise ValueError(f"experts: {name!r} corrects {base!r}, which must come before it")
         corrected = self._corrected()
         for name in corrected:
             if name not in self.experts_:
@@ -153,7 +157,7 @@ class Hybrid(Forecaster):
 
     def _base_name(self, expert: Forecaster) -> str | None:
         """The expert whose forecasts this one corrects, if it is in the pool."""
-        base = expert.base_ if isinstance(expert, ResidualGRU) else None
+        base = expert.base if isinstance(expert, ResidualGRU) else None
         return next((name for name, other in self.experts_.items() if other is base), None)
 
     def _expert_state(self, expert: Forecaster) -> State:
@@ -165,9 +169,8 @@ class Hybrid(Forecaster):
     def _advance(self, state: State, z: NDArray[np.float64], y: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         names = list(self.experts_)
         tables = np.empty((len(self._names()), len(z), self.horizon))
-        # What corrects another expert comes after it.
-        for name, expert in sorted(self.experts_.items(), key=lambda item: self._base_name(item[1]) is not None):
-            base, row = self._base_name(expert), tables[names.index(name)]
+        for row, (name, expert) in zip(tables, self.experts_.items(), strict=False):
+            base = self._base_name(expert)
             if base is not None and isinstance(expert, ResidualGRU):
                 expert._correct(state["experts"][name], z, tables[names.index(base)], row)
             else:

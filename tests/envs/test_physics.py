@@ -36,6 +36,19 @@ def test_speed_is_that_of_the_kinds_curve(situations: ModuleType, name: str) -> 
             assert here.job(job)["done"] == pytest.approx(SLOT * formula(name, mode, p, w), rel=1e-12)
 
 
+def test_looked_up_speeds_are_those_of_the_curve(situations: ModuleType) -> None:
+    """Within the table, at its edge and beyond it."""
+    from psgym.envs.cluster.speed import TABLED, nominal_speed
+
+    settings = situations.Situation().public["settings"]
+    sizes = (1, 2, 7, TABLED - 1, TABLED, TABLED + 9)
+    for k, kind in enumerate(KINDS):
+        for mode, p, w in np.ndindex(2, len(sizes), len(sizes)):
+            found = nominal_speed(settings, k, mode, sizes[p], sizes[w])
+            assert found == pytest.approx(formula(kind.name, mode, sizes[p], sizes[w]), rel=1e-12)
+        assert nominal_speed(settings, k, 0, 0, 3) == nominal_speed(settings, k, 1, 3, 0) == 0.0
+
+
 def test_hidden_coefficients_scale_each_term(situations: ModuleType) -> None:
     here = situations.Situation()
     job = here.start("vgg-16", workers=(0, 0), servers=(0,))

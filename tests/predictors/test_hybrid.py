@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from psgym.predictors import EWMA, Hybrid, SeasonalNaive
+from psgym.predictors import EWMA, Hybrid, ResidualGRU, SeasonalNaive
 from psgym.predictors.hybrid_kernels import combine, correct_intercepts
 from psgym.predictors.transform import Transform
 
@@ -135,18 +135,12 @@ def test_fitted_experts_are_used_as_they_are(series: NDArray[np.float64]) -> Non
     np.testing.assert_array_equal(fitted.table(y), fresh.table(y))
 
 
-def test_the_order_of_experts_does_not_matter(series: NDArray[np.float64], make_hybrid: Callable[[], Hybrid]) -> None:
-    fitted = make_hybrid().fit(series).experts_
-    first, second = (
-        Hybrid(dict(order), experts_fitted=True, **SHARED).fit(series).table(series)
-        for order in (fitted.items(), reversed(fitted.items()))
-    )
-    np.testing.assert_allclose(first, second)
-
-
 def test_wrong_parts(series: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="at least one forecaster"):
         Hybrid({}, **SHARED).fit(series)
+    base = EWMA(**SHARED)
+    with pytest.raises(ValueError, match="'residual' corrects 'ewma', which must come before it"):
+        Hybrid({"residual": ResidualGRU(base, base_fitted=True, **SHARED), "ewma": base}, **SHARED).fit(series)
     with pytest.raises(ValueError, match="names 'ewma' twice"):
         Hybrid({"ewma": EWMA(**SHARED)}, corrected=("ewma", "ewma"), **SHARED).fit(series)
     with pytest.raises(ValueError, match="no expert 'arima' among"):
